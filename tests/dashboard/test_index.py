@@ -54,6 +54,16 @@ def test_records_are_read_again_only_where_they_changed(five_hundred):
     assert index.snapshot() is before
 
 
+def test_the_first_answer_does_not_wait_for_all_records(five_hundred):
+    index = Index(five_hundred)
+    index.refresh(0)
+    assert index.unread == 500
+    index.refresh(0.05)
+    assert 0 < index.unread == 500 - len(index.snapshot().runs) < 500
+    index.refresh(60)
+    assert (index.unread, len(index.snapshot().runs)) == (0, 500)
+
+
 def test_a_record_that_changes_is_read_again_and_one_that_goes_is_forgotten(tmp_path):
     write_record(tmp_path / "a", config())
     index = indexed(tmp_path)

@@ -22,8 +22,9 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     del output_dir
     dashboard = Dashboard(Path(cfg.dir), cfg.host, cfg.port, cfg.refresh_s)
     print(f"{dashboard.url}  ({cfg.dir}; Ctrl-C ends it)", flush=True)
-    if dashboard.is_open:
-        tell(f"anyone who reaches port {dashboard.port} of this machine can read these runs")
+    others = dashboard.url_of_others
+    if others is not None:
+        tell(f"from other machines: {others}  (anyone who reaches it can read these runs)")
     try:
         dashboard.run()
     except (KeyboardInterrupt, Interrupted):  # its normal end

@@ -23,15 +23,24 @@ async function update() {
     const parts = await answer.json();
     if (number !== asked || query !== location.search) return;
     tag = answer.headers.get("ETag") || "";
+    const place = focused();
     for (const [id, html] of Object.entries(parts)) {
       if (shown[id] === html) continue;
       shown[id] = html;
       put(document.getElementById(id), html);
     }
     placeholders();
+    const lostFocus = place && document.activeElement === document.body;
+    if (lostFocus) document.querySelector(place)?.focus({ preventScroll: true });
   } catch {
     if (number === asked) lost.hidden = false;
   }
+}
+
+// Where a reader who uses the keyboard is, to be found again in new content.
+function focused() {
+  const key = document.activeElement.closest("[data-key]")?.dataset.key;
+  return key && `[data-key="${CSS.escape(key)}"] ${document.activeElement.localName}`;
 }
 
 // Replace the content of an element. Rows of a table that are the same stay as they are, with the

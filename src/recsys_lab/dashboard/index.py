@@ -33,7 +33,7 @@ LATEST, SWEEP = "latest", "sweep"
 """Columns that only the dashboard has: the last epoch's metric of a running run; its sweep."""
 
 BUDGET = 0.7
-"""Seconds within which an answer is made of what was read so far."""
+"""Seconds within which the first answer is made of what was read so far."""
 _REST = 4  # times the duration of a look at the files: what is left alone after it
 _MOST_KNOWN = 200_000  # names with values
 
@@ -97,16 +97,17 @@ class Index:
         self.unread = 0
         self._snapshot: Snapshot | None = None
         self._clean = _Clean()
-        self._next = -math.inf
+        self._next, self._budget = -math.inf, BUDGET
         self._lock = threading.Lock()
 
-    def refresh(self, budget: float = BUDGET) -> None:
+    def refresh(self, budget: float | None = None) -> None:
         """Look at the files, and read the records that changed.
 
         A folder that takes long to search (on a network) is searched less often.
 
         Args:
-            budget: seconds after which no further record is read; `unread` counts the rest.
+            budget: seconds after which no further new record is read; `unread` counts the rest.
+                By default short for the first answer, and longer for each further one.
         """
         with self._lock:
             start = time.monotonic()
@@ -114,16 +115,18 @@ class Index:
                 return
             self.found = scan(self.folder)
             searched = time.monotonic() - start
-            here: dict[str, Path] = {id_of(path, self.folder): path for path in self.found.runs}
+            here = {id_of(path, self.folder): path for path in self.found.runs}
             for gone in [known for known in self.runs if known not in here]:
                 self._put(gone, None)
             sweeps = {str(path) for path in self.found.sweeps}
+            self._budget = 2 * self._budget if self.unread else BUDGET
+            end = start + (self._budget if budget is None else budget)
             self.unread = 0
-            for number, (key, path) in enumerate(here.items()):
-                self._look(key, path, sweeps)
-                if time.monotonic() > start + budget:
-                    self.unread = sum(key not in self.runs for key in list(here)[number + 1 :])
-                    break
+            for key, path in here.items():
+                if key not in self.runs and time.monotonic() > end:
+                    self.unread += 1
+                else:
+                    self._look(key, path, sweeps)
             self._next = -math.inf if self.unread else time.monotonic() + _REST * searched
 
     def snapshot(self) -> Snapshot:

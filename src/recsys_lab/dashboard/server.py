@@ -61,9 +61,9 @@ class Dashboard:
         return url_of(self._host, self.port)
 
     @property
-    def is_open(self) -> bool:
-        """Whether other machines reach it."""
-        return self._host not in LOOPBACK
+    def url_of_others(self) -> str | None:
+        """Where other machines find it; None if they do not reach it."""
+        return None if self._host in LOOPBACK else url_of(socket.gethostname(), self.port)
 
     def run(self) -> None:
         """Serve until an exception of a signal, or `stop` in another thread."""

@@ -20,6 +20,7 @@ from recsys_lab.pages.markup import Markup, render
 FIRST = 5
 """Runs whose curves are drawn if none is ticked."""
 _MOST_CURVES = 40
+_MOST_LINES = 1000
 _MOST_NAMES = 2000
 _MOST_RENDERED = 8
 _METRICS = ("test/", "validation/", "val/")
@@ -79,7 +80,13 @@ class View:
         return {
             "ticks": _ticks(ticked, query),
             "runs": _table(snapshot, chosen, query, metric, ticked),
-            "curves": render("dashboard/curves.html", curves=curves, first=not ticked),
+            "curves": render(
+                "dashboard/curves.html",
+                curves=curves,
+                first=not ticked,
+                most=_MOST_CURVES,
+                more=len(ticked) > _MOST_CURVES,
+            ),
             "parallel": _parallel(snapshot, chosen, query, metric, ticked),
             "lists": _lists(snapshot, curves, metric),
         }
@@ -157,14 +164,14 @@ def _parallel(
     snapshot: Snapshot, chosen: Selected, query: Query, metric: str, ticked: Sequence[Run]
 ) -> Markup:
     settings = settings_of(snapshot, query)
-    drawn = draw_parallel(chosen.runs, settings, metric, [run.id for run in ticked])
+    drawn = draw_parallel(chosen.runs[:_MOST_LINES], settings, metric, [run.id for run in ticked])
     return render(
         "dashboard/parallel.html",
         drawn=drawn,
         metric=metric,
         settings=settings,
         most=MOST_AXES,
-        more=len(snapshot.differing),
+        lines=_MOST_LINES if len(chosen.runs) > _MOST_LINES else None,
     )
 
 
