@@ -80,7 +80,8 @@ def test_tick_overlay_and_compare(served, folder, browser):
     browser.open(f"{served.url}?where=compared")
     known = {name: id_of(folder / "compared" / name, folder) for name in ("pop", "sas", "other")}
     browser.click(box(known["pop"]))
-    browser.wait("location.search.includes('run=')")
+    browser.wait("document.body.innerText.includes('Compare 1 run')")
+    assert browser.ask("document.activeElement.value") == known["pop"]  # for the keyboard
     browser.click(box(known["sas"]))
     browser.wait(
         f"document.querySelector('#compare')?.innerText === 'Compare 2 runs' && {LINES} == 1"
@@ -105,7 +106,7 @@ def test_a_card_opens_and_the_way_back_keeps_the_query(served, browser):
     browser.click("#runs tbody th a")
     browser.wait("document.querySelector('.kicker')?.innerText === 'MODEL CARD'")
     assert TOKEN not in browser.ask("document.documentElement.outerHTML")
-    browser.ask("history.back()")
+    browser.back()
     browser.wait("location.search === '?where=status%3Dfailed'")
     assert len(browser.wait(f"(rows => rows.length && rows)({ROWS})")) == 1
 
@@ -126,6 +127,11 @@ def test_a_running_curve_grows_and_a_new_run_appears_without_a_reload(tmp_path, 
         browser.wait(f"({points}) === 4 && document.body.innerText.includes('4 of 50')")
         running(folder / "live 2", config("GRU4Rec", 1), 2)
         browser.wait(f"({ROWS}).length === 2 && {LINES} === 2")
+        other = f"tr[data-run='{id_of(folder / 'live 2', folder)}']"
+        browser.ask(f"document.querySelector(\"{other}\").mark = 'the same row'")
+        write_epochs(path, history(5), 4)
+        browser.wait("document.body.innerText.includes('5 of 50')")
+        assert browser.ask(f'document.querySelector("{other}").mark') == "the same row"
         shutil.rmtree(folder / "live 2")
         browser.wait(f"({ROWS}).length === 1")
         assert browser.ask("window.mark") == "the same page"

@@ -92,6 +92,12 @@ class Page:
         self.call("Page.navigate", url=address)
         self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
 
+    def back(self) -> None:
+        """Go to the page before this one, as the browser's button does."""
+        history = self.call("Page.getNavigationHistory")
+        entry = history["entries"][history["currentIndex"] - 1]
+        self.call("Page.navigateToHistoryEntry", entryId=entry["id"])
+
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression, which may be a promise."""
         done = self.call(
