@@ -96,6 +96,9 @@ def test_tick_overlay_and_compare(served, folder, browser):
     browser.open(f"{address}&run={known['other']}")
     browser.wait("document.querySelector('h1').innerText === 'Not compared'")
     assert "their evaluation protocols differ" in browser.ask("document.body.innerText")
+    browser.show_as(phone=True)
+    assert browser.faults() == []
+    browser.show_as()
     browser.click('a[href*="force=true"]')
     browser.wait("document.body.innerText.includes('NOT COMPARABLE')")
 
