@@ -19,12 +19,14 @@ LAPTOP, PHONE = (1280, 900), (390, 844)
 _TALLEST = 5_000  # of a picture; what is below is measured all the same
 _NARROWEST = 500  # Chromium makes no window narrower: a phone is a frame in a page of our own
 
-# A function of a document and the width of its window, in JavaScript: what a person would complain
-# about. Everything is measured in pixels of the screen.
-FAULTS = """(page, width) => {
-  const root = page.documentElement, faults = [];
-  if (root.scrollWidth > width) faults.push(`the page is ${root.scrollWidth} wide`);
-  for (const svg of page.querySelectorAll("svg")) {
+# Runs in the page around the frame (the page itself may run nothing) and writes down what a
+# person would complain about. Everything is measured in pixels of the screen.
+_MEASURE = """
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+  const page = frame.contentDocument, root = page.documentElement, faults = [];
+  if (root.scrollWidth > frame.clientWidth) faults.push(`the page is ${root.scrollWidth} wide`);
+  const charts = [...page.querySelectorAll("svg")].map(svg => {
     const box = svg.getBoundingClientRect();
     const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent)
       .map(text => [text.textContent, text.getBoundingClientRect()]);
@@ -37,21 +39,6 @@ FAULTS = """(page, width) => {
         if (wide > 1 && tall > 0.3 * at.height) faults.push(`overlap: ${other} | ${text}`);
       }
     });
-  }
-  return faults;
-}"""
-
-# Runs in the page around the frame (the page itself may run nothing) and writes down the faults.
-_MEASURE = (
-    "const faultsOf = "
-    + FAULTS
-    + """;
-const frame = document.querySelector("iframe");
-frame.onload = () => {
-  const page = frame.contentDocument, root = page.documentElement;
-  const faults = faultsOf(page, frame.clientWidth);
-  const charts = [...page.querySelectorAll("svg")].map(svg => {
-    const box = svg.getBoundingClientRect();
     return [box.width, box.height];
   });
   document.querySelector("pre").textContent = JSON.stringify({
@@ -61,7 +48,6 @@ frame.onload = () => {
   frame.style.height = `${root.scrollHeight}px`;  // the picture is of the whole page
 };
 """
-)
 
 
 @dataclass(frozen=True)

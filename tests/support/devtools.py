@@ -20,9 +20,31 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import FAULTS, LAPTOP, NAMES, PHONE
+from tests.support.browser import LAPTOP, NAMES, PHONE
 
 _PATIENCE = 60.0
+
+# A function of a document and the width of its window, in JavaScript: what a person would complain
+# about. Everything is measured in pixels of the screen.
+_FAULTS = """(page, width) => {
+  const root = page.documentElement, faults = [];
+  if (root.scrollWidth > width) faults.push(`the page is ${root.scrollWidth} wide`);
+  for (const svg of page.querySelectorAll("svg")) {
+    const box = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent)
+      .map(text => [text.textContent, text.getBoundingClientRect()]);
+    texts.forEach(([text, at], place) => {
+      if (at.left < box.left - 1 || at.right > box.right + 1 || at.top < box.top - 1 ||
+          at.bottom > box.bottom + 1) faults.push(`cut off: ${text}`);
+      for (const [other, there] of texts.slice(0, place)) {
+        const wide = Math.min(at.right, there.right) - Math.max(at.left, there.left);
+        const tall = Math.min(at.bottom, there.bottom) - Math.max(at.top, there.top);
+        if (wide > 1 && tall > 0.3 * at.height) faults.push(`overlap: ${other} | ${text}`);
+      }
+    });
+  }
+  return faults;
+}"""
 
 
 class Page:
@@ -143,8 +165,8 @@ class Page:
         self.ask("document.activeElement.blur()")
 
     def faults(self) -> list[str]:
-        """What a reader would complain about, see `tests.support.browser.Seen`."""
-        return list(self.ask(f"({FAULTS})(document, document.documentElement.clientWidth)"))
+        """A page wider than its window; texts of charts that are cut off or lie on each other."""
+        return list(self.ask(f"({_FAULTS})(document, document.documentElement.clientWidth)"))
 
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ from recsys_lab.runs.neutral import is_neutral
 from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -164,8 +164,10 @@ class Index:
                 row |= {LATEST: history[-1].get(row.get("recipe.monitor"))}
         above = next((parent for parent in path.parents if str(parent) in sweeps), None)
         row |= {} if above is None else {SWEEP: str(above.relative_to(self.folder))}
+        row = {name: value for name, value in row.items() if not isinstance(value, Mapping)}
         pairs = dict(zip(row, self._clean(row.items()), strict=True))
-        settings = {k: _hashable(v) for k, v in (pairs[k] for k in config if not is_neutral(k))}
+        known = (pairs[name] for name in config if name in pairs and not is_neutral(name))
+        settings = {name: _hashable(value) for name, value in known}
         run = Run(key, path, stamp, dict(pairs.values()), settings, stored, epochs, note)
         return _with_status(run) if stored == RUNNING else run
 
