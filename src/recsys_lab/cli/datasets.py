@@ -15,7 +15,7 @@ from rich.text import Text
 
 from recsys_lab.config import UserError, config_dir, did_you_mean, first_line
 from recsys_lab.config.targets import import_class
-from recsys_lab.data.sources.published.base import describe
+from recsys_lab.data.sources.published.base import describe, variants
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
@@ -115,7 +115,6 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
             name, "source", _first_sentence(reader), _command(name, options, file), options
         )
     about = named.about
-    variants = getattr(reader, "named", None)
     return Entry(
         name=name,
         kind="dataset",
@@ -127,9 +126,7 @@ def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
         homepage=about.homepage,
         citation=about.citation,
         notes=list(about.notes),
-        variants={str(key): value.size for key, value in variants.items()}
-        if isinstance(variants, Mapping)
-        else {},
+        variants={name: info.size for name, info in variants(reader).items()},
         command=_command(name, options, file),
         options=options,
     )

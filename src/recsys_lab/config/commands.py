@@ -149,3 +149,10 @@ class ShowConfig:
     run: str
     card: bool
     trec: str | None
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Top-level keys of ``doctor``."""
+
+    format: Literal["table", "json"]

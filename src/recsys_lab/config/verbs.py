@@ -16,6 +16,7 @@ from recsys_lab.config.commands import (
     CompareConfig,
     DashboardConfig,
     DatasetsConfig,
+    DoctorConfig,
     EvaluateConfig,
     ExplainConfig,
     RunsConfig,
@@ -194,5 +195,10 @@ VERBS: Mapping[str, Verb] = {
         "recsys-lab datasets gowalla",
         DatasetsConfig,
         positional="name",
+    ),
+    "doctor": Verb(
+        "what this machine has, and which fast paths a run here takes, for bug reports",
+        "recsys-lab doctor --format json",
+        DoctorConfig,
     ),
 }

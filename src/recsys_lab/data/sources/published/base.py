@@ -46,10 +46,18 @@ def describe(reader: type[Any], options: Mapping[str, Any]) -> DatasetInfo | Non
     Returns:
         None for generic sources, and for a variant without a description.
     """
-    named = getattr(reader, "named", None)
-    if isinstance(named, Mapping):
-        named = named.get(options.get("variant"))
-    return named if isinstance(named, DatasetInfo) else None
+    if not issubclass(reader, PublishedDataset):
+        return None
+    if isinstance(reader.named, DatasetInfo):
+        return reader.named
+    return reader.named.get(str(options.get("variant")))
+
+
+def variants(reader: type[Any]) -> dict[str, DatasetInfo]:
+    """The description of each value of the option ``variant``; empty without that option."""
+    if issubclass(reader, PublishedDataset) and not isinstance(reader.named, DatasetInfo):
+        return dict(reader.named)
+    return {}
 
 
 class PublishedDataset:
@@ -73,7 +81,7 @@ class PublishedDataset:
         about: licence, citation and notes of the chosen variant.
     """
 
-    named: ClassVar[DatasetInfo | Mapping[str, DatasetInfo]]
+    named: ClassVar[DatasetInfo | Mapping[str, DatasetInfo]] = {}
     official: str
     url: str | None = None
     md5: str | None = None
