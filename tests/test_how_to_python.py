@@ -37,4 +37,4 @@ def test_the_block_of_the_readme_runs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", sorted((HOW_TO.parents[1] / "notebooks").glob("*.ipynb")))
 def test_every_notebook_is_listed(file):
-    assert f"`notebooks/{file.name}`" in (HOW_TO / "notebooks.md").read_text()
+    assert f"`notebooks/{file.name}`" in (HOW_TO / "python.md").read_text()

@@ -46,8 +46,9 @@ def test_every_config_and_module_is_in_the_wheel(installed):
     configs = contents(REPOSITORY / "configs", "*.yaml")
     assert contents(installed / "recsys_lab" / "configs", "*.yaml") == configs
     assert "train.yaml" in configs
-    modules = contents(REPOSITORY / "src" / "recsys_lab", "*.py")
-    assert contents(installed / "recsys_lab", "*.py") == modules
+    for kind in ("*.py", "*.html", "*.css", "*.js"):
+        files = contents(REPOSITORY / "src" / "recsys_lab", kind)
+        assert contents(installed / "recsys_lab", kind) == files
     assert (installed / "recsys_lab" / "configs").is_dir()
     assert not (installed / "tests").exists()
 

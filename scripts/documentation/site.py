@@ -34,6 +34,7 @@ HOW_TO = (
     "choose-a-model",
     "resume",
     "track",
+    "dashboard",
     "compare",
     "explain",
     "retrain",

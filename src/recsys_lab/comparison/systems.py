@@ -12,36 +12,8 @@ from recsys_lab.config.targets import import_class
 from recsys_lab.contracts import traits
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
+from recsys_lab.runs.neutral import is_neutral
 from recsys_lab.runs.record import RunRecord
-
-NEUTRAL = frozenset(
-    {
-        "seed",
-        "run_dir",
-        "resume",
-        "init_from",
-        "from",
-        "debug",
-        "name",
-        "group",
-        "tags",
-        "notes",
-        "prepared_dir",
-        "fail_on_leaks",
-        "verify",
-        "recipe.accelerator",
-        "recipe.precision",
-        "recipe.compile",
-        "recipe.checkpoint_every_steps",
-        "loss.memory_mib",
-        "loss.kernel",
-    }
-)
-"""Settings that do not distinguish systems: labels, paths, speed and memory. The resulting
-precision, device and initial weights are in the run's identity; smoke tests are left out."""
-
-NEUTRAL_GROUPS = ("tracking", "engine", "evaluation")
-"""Trackers, data engines (equal results), and the protocol, which is compared separately."""
 
 _OF_TRAINING = ("recipe", "loss")
 REFIT = "recipe.refit"
@@ -60,14 +32,8 @@ def system_settings(record: RunRecord, by: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     fitted = not record.values.get("epochs")
     for key, value in flatten(record.values["config"]).items():
-        group, _, last = key.partition(".")[0], None, key.rpartition(".")[2]
-        if (
-            (key in NEUTRAL and key != by)
-            or group in NEUTRAL_GROUPS
-            or (fitted and group in _OF_TRAINING and key != REFIT)
-        ):
-            continue
-        if last.endswith(("path", "_dir")):  # the contents of files are fingerprinted
+        group, last = key.partition(".")[0], key.rpartition(".")[2]
+        if (is_neutral(key) and key != by) or (fitted and group in _OF_TRAINING and key != REFIT):
             continue
         if last == "_target_":
             settings[key.removesuffix("._target_")] = str(value).rpartition(".")[2]

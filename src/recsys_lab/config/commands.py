@@ -171,6 +171,16 @@ class PruneConfig:
 
 
 @dataclass(frozen=True)
+class DashboardConfig:
+    """Top-level keys of ``dashboard``."""
+
+    dir: str
+    host: str
+    port: Annotated[int, Ge(0), Le(65535)]
+    refresh_s: Annotated[float, Ge(0.2)]
+
+
+@dataclass(frozen=True)
 class ShowConfig:
     """Top-level keys of ``show``."""
 

@@ -94,21 +94,18 @@ def scrubbed(value: T) -> T:
         value: a text, or nested mappings and lists of texts and numbers; other values are returned
             unchanged, like values that are masked already.
     """
-    masked: T = _scrub(value)
+    masked: T = _scrub(value, _environment())
     return masked
 
 
 def scrubbed_code(text: str) -> str:
     """The same for code, only by shapes: ``token = next(tokens)`` is not a secret."""
-    text = _TOKEN_AS_USER.sub(rf"\g<head>{MASK}@", _USER_INFO.sub(_unless_port, text))
-    return _environment().sub(MASK, _SHAPES.sub(MASK, text))
+    return _scrub_code(text, _environment())
 
 
 def scrubbed_text(text: str) -> str:
     """The same for a text."""
-    for pattern in (_HEADER, _QUERY, _ASSIGNED, _SPACED, _OF_A_MAPPING, _COLON):
-        text = pattern.sub(_if_named, text)
-    return scrubbed_code(text)
+    return _scrub_text(text, _environment())
 
 
 def note_variables(unresolved: Any) -> None:
@@ -173,22 +170,35 @@ def is_secret_name(name: str) -> bool:
     return _AT_THE_END.fullmatch(words[-1]) is not None and not of_vocabulary
 
 
-def _scrub(value: Any, name: object = "") -> Any:
+def _scrub(value: Any, environment: re.Pattern[str], name: object = "") -> Any:
     names_variables = str(name).endswith(_VARIABLES)
     if isinstance(value, str):
-        return scrubbed_text(value)
+        return _scrub_text(value, environment)
     if isinstance(value, Mapping):
         return {
-            (scrubbed_text(key) if isinstance(key, str) else key): (
-                MASK if not names_variables and _is_secret(key, inner) else _scrub(inner, key)
+            (_scrub_text(key, environment) if isinstance(key, str) else key): (
+                MASK
+                if not names_variables and _is_secret(key, inner)
+                else _scrub(inner, environment, key)
             )
             for key, inner in value.items()
         }
     if isinstance(value, list):
-        return [_scrub(inner) for inner in value]
+        return [_scrub(inner, environment) for inner in value]
     if isinstance(value, tuple):
-        return tuple(_scrub(inner) for inner in value)
+        return tuple(_scrub(inner, environment) for inner in value)
     return value
+
+
+def _scrub_text(text: str, environment: re.Pattern[str]) -> str:
+    for pattern in (_HEADER, _QUERY, _ASSIGNED, _SPACED, _OF_A_MAPPING, _COLON):
+        text = pattern.sub(_if_named, text)
+    return _scrub_code(text, environment)
+
+
+def _scrub_code(text: str, environment: re.Pattern[str]) -> str:
+    text = _TOKEN_AS_USER.sub(rf"\g<head>{MASK}@", _USER_INFO.sub(_unless_port, text))
+    return environment.sub(MASK, _SHAPES.sub(MASK, text))
 
 
 def _is_secret(key: object, value: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from recsys_lab.config import is_component
 from recsys_lab.config.commands import (
     CompareConfig,
+    DashboardConfig,
     DatasetsConfig,
     DoctorConfig,
     EvaluateConfig,
@@ -151,6 +152,12 @@ VERBS: Mapping[str, Verb] = {
         "delete runs without results, typed as: recsys-lab runs prune",
         "recsys-lab runs prune what=[never_began,failed] older_than=7",
         PruneConfig,
+        positional="dir",
+    ),
+    "dashboard": Verb(
+        "a local page over runs, sweeps and comparisons, live",
+        "recsys-lab dashboard runs port=8100",
+        DashboardConfig,
         positional="dir",
     ),
     "show": Verb(

@@ -78,7 +78,7 @@ def list_runs(folder: Path, known: Known | None = None) -> list[Row]:
         raise UserError(f"dir: {folder}: {what}; give a folder with runs: recsys-lab runs DIR.")
     closed: list[LeftOut] = []
     known = {} if known is None else known
-    rows = [_row(path, folder, known) for path in run_folders(folder, closed)]
+    rows = [_known_row(path, folder, known) for path in run_folders(folder, closed)]
     for item in closed:
         _log.warning("left out: %s: %s", item.folder, item.reason)
     return rows
@@ -131,23 +131,34 @@ def as_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return rows_as_csv([columns, *cells])
 
 
-def _row(path: Path, folder: Path, known: Known) -> Row:
-    where = str(path.relative_to(folder))
+def _known_row(path: Path, folder: Path, known: Known) -> Row:
+    """The row of one run, read again only if its record has changed."""
     now = _state(path)
     if path in known and known[path][0] == now:
         return known[path][1]
+    row, record = row_of(path, folder)
+    if isinstance(record, RunRecord) and record.values["status"] != "running":
+        known[path] = now, row  # one that runs may be killed, which its files do not show
+    return row
+
+
+def row_of(path: Path, folder: Path) -> tuple[Row, RunRecord | str]:
+    """The row of one run, see `list_runs`, and its record, or why that cannot be read.
+
+    Args:
+        path: the run directory.
+        folder: above it; the column ``folder`` is relative to it.
+    """
+    where = str(path.relative_to(folder))
     try:
         record = RunRecord.load(path)
-        row = _fields(record) | {"folder": where}
-        if record.values["status"] != "running":  # it may be killed, which its files do not show
-            known[path] = now, row
-        return row
+        return _fields(record) | {"folder": where}, record
     except UserError as error:
         message = str(error)
     except (KeyError, TypeError, AttributeError) as error:
         message = f"{path}: the record lacks {error}: of another version, or changed by hand"
     _log.warning("%s", message)
-    return {"name": path.name, "status": "unreadable", "folder": where}
+    return {"name": path.name, "status": "unreadable", "folder": where}, message
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -135,7 +135,8 @@ class RunRecord:
             values.update(with_current_metrics(values))
         values["config"] = with_current_names(values.get("config"))
         epochs = read_epochs(folder)
-        if epochs is not None:
+        # A copy of the folder may have an older file of epochs than its record.
+        if epochs is not None and len(epochs) >= len(values.get("epochs") or []):
             values["epochs"] = epochs
         return record
 

@@ -231,6 +231,7 @@ def _read_settings(row: Row) -> Mapping[str, Any]:
 
 def written(column: str, value: Any) -> str:
     """A value as a cell of a table."""
+    """A value as a cell of a table."""
     if value is None:
         return ""
     if column == "created":

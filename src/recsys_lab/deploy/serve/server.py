@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import uvicorn
 
 from recsys_lab.config import UserError
 from recsys_lab.config.cores import usable_cores
+from recsys_lab.deploy.serve.address import LOOPBACK, bind
 from recsys_lab.deploy.serve.app import make_app
 from recsys_lab.deploy.serve.batching import Batcher
 from recsys_lab.deploy.serve.follow import Follower, free_memory
@@ -25,7 +25,6 @@ from recsys_lab.deploy.serve.load import Backend, Loader, is_export, is_registry
 from recsys_lab.deploy.serve.messages import Limits
 from recsys_lab.deploy.serve.metrics import Metrics
 from recsys_lab.deploy.serve.middleware import ACCESS
-from recsys_lab.files.faults import reason
 from recsys_lab.files.reading import reading
 from recsys_lab.pages.terminal import LogFormatter
 
@@ -60,7 +59,7 @@ class Server:
         refuse_other(source, cfg.backend)
         _refuse_unlike(cfg)
         token = read_token(cfg.token_env, cfg.token_file)
-        self._socket = _bind(cfg.host, cfg.port)
+        self._socket = bind(cfg.host, cfg.port)
         self.port = int(self._socket.getsockname()[1])
         try:
             self._start(cfg, source, token)
@@ -115,7 +114,7 @@ class Server:
                 timeout_graceful_shutdown=cfg.shutdown_s,
             )
         )
-        if token is None and cfg.host not in ("127.0.0.1", "::1", "localhost"):
+        if token is None and cfg.host not in LOOPBACK:
             _log.warning(
                 "anyone who reaches %s can ask for lists: there is no token (token_env, "
                 "token_file)",
@@ -262,28 +261,3 @@ def _limits(cfg: ServeConfig) -> Limits:
         long_history=cfg.long_history,
         max_body=cfg.max_body_kib * 1024,
     )
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket with the address, which does not listen yet.
-
-    Raises:
-        UserError: the address is not valid, or in use.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
-        except OSError:
-            bound.close()
-            raise
-    except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"host={host} port={port}: cannot be served there ({reason(error)}); choose another "
-            "port, or an address of this machine"
-        ) from None
-    return bound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recsys_lab.pages.charts.xy import colour_of
 from recsys_lab.pages.markup import Markup, join, svg, tag
 
 TOP, BOTTOM, SIDE = 46, 34, 92
@@ -36,11 +37,14 @@ class Line:
         positions: from 0 to 1 on every axis; None without a value, drawn below the axis.
         strength: from 0 (faint) to 1 (strong).
         tip: tooltip.
+        colour: one of the page's colours instead of the usual one, see
+            `recsys_lab.pages.charts.xy.colour_of`.
     """
 
     positions: Sequence[float | None]
     strength: float
     tip: str
+    colour: int | None = None
 
 
 def parallel_chart(
@@ -70,6 +74,7 @@ def _line(line: Line, step: float) -> Markup:
     )
     opacity = FAINT + (1 - FAINT) * line.strength
     style = f"opacity:{opacity:.2f};stroke-width:{1 + 1.4 * line.strength**4:.1f}px"
+    style += "" if line.colour is None else f";stroke:{colour_of(line.colour)}"
     return tag("polyline", tag("title", line.tip), class_="curve", points=points, style=style)
 
 

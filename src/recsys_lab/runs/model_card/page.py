@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from recsys_lab.config import UserError
+from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import remove_dead_temporaries, write_text
 from recsys_lab.pages import markdown
 from recsys_lab.pages.charts.xy import Axis, Series, padded, xy_chart
@@ -50,6 +51,11 @@ def write_card(record: RunRecord) -> list[Path]:
 def card_of(record: RunRecord) -> str:
     """The card of a run as Markdown."""
     return as_markdown(record.values, _slices(record))
+
+
+def page_of(record: RunRecord) -> str:
+    """The card of a run as HTML, without secrets, whoever wrote its record."""
+    return as_page(scrubbed(record.values), _slices(record))
 
 
 def as_markdown(values: Values, slices: Sequence[Values]) -> str:
