@@ -229,7 +229,7 @@ def test_command_is_understood(words, tutorial, of_table, tmp_path, monkeypatch,
     # Everything is checked before these are called.
     monkeypatch.setattr(app, "_hydra", lambda *_: None)
     verb = words[1] if (*words[:2],) == ("runs", "prune") else words[0]
-    monkeypatch.setattr(f"recsys_lab.cli.{verb}.run", lambda *_: None, raising=False)
+    monkeypatch.setattr(f"recsys_lab.cli.verbs.{verb}.run", lambda *_: None, raising=False)
     assert run_command(words) == 0, capsys.readouterr().err
 
 

@@ -144,7 +144,7 @@ def shell(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("RECSYS_LAB_ALLOWED_TARGETS", "toy_parts")
     monkeypatch.setitem(VERBS, "toy", Verb("a toy", "recsys-lab toy", ToyConfig, has_run_dir=True))
-    monkeypatch.setitem(sys.modules, "recsys_lab.cli.toy", SimpleNamespace(run=made.run))
+    monkeypatch.setitem(sys.modules, "recsys_lab.cli.verbs.toy", SimpleNamespace(run=made.run))
     for module in (app, loader, origins, keys):
         monkeypatch.setattr(module, "config_dir", lambda: tmp_path / "configs")
     root = logging.getLogger()

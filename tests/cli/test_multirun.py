@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from recsys_lab.cli import multirun
+from recsys_lab.cli.job_table import print_jobs
 from recsys_lab.cli.main import run_command
-from recsys_lab.cli.multirun import Jobs, print_jobs, take_jobs
+from recsys_lab.cli.multirun import Jobs, take_jobs
 from recsys_lab.cli.output import RunFailed
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.experiment.tracked import start_of

@@ -89,9 +89,9 @@ class TestFlags:
 class TestEvaluateArguments:
     def test_one_bare_argument(self, shell, monkeypatch):
         seen = []
-        module = type(sys)("recsys_lab.cli.evaluate")
+        module = type(sys)("recsys_lab.cli.verbs.evaluate")
         module.run = lambda cfg, output_dir: seen.append((cfg.run, output_dir))
-        monkeypatch.setitem(sys.modules, "recsys_lab.cli.evaluate", module)
+        monkeypatch.setitem(sys.modules, "recsys_lab.cli.verbs.evaluate", module)
         assert shell("evaluate", "runs/a=b, c's")[0] == 2  # looks like an override: no such key
         (shell.folder / "runs/a=b, c's").mkdir(parents=True)
         assert shell("evaluate", "runs/a=b, c's")[0] == 0
@@ -199,7 +199,7 @@ def test_each_experiment_is_a_valid_config_of_train_and_prepare(
 ):
     monkeypatch.chdir(tmp_path)
     module = type(sys)("stand_in")
-    monkeypatch.setitem(sys.modules, f"recsys_lab.cli.{verb}", module)
+    monkeypatch.setitem(sys.modules, f"recsys_lab.cli.verbs.{verb}", module)
     module.run = lambda _cfg, _output_dir: None
     code = run_command([verb, *([f"experiment={experiment}"] if experiment else [])])
     assert code == 0, capsys.readouterr().err

@@ -144,13 +144,13 @@ def _serve(folder: Path) -> None:
     _mount("-t", "tmpfs", "-o", ROOMY, "lab", str(folder))
     (folder / "work").mkdir()
 
-    import recsys_lab.cli.compare
-    import recsys_lab.cli.evaluate
-    import recsys_lab.cli.explain
     import recsys_lab.cli.main
-    import recsys_lab.cli.runs
-    import recsys_lab.cli.show
-    import recsys_lab.cli.train
+    import recsys_lab.cli.verbs.compare
+    import recsys_lab.cli.verbs.evaluate
+    import recsys_lab.cli.verbs.explain
+    import recsys_lab.cli.verbs.runs
+    import recsys_lab.cli.verbs.show
+    import recsys_lab.cli.verbs.train
     import recsys_lab.training.fit  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")

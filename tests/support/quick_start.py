@@ -30,8 +30,8 @@ from typing import Any, NoReturn
 _ROOT = Path(__file__).parents[2]
 _IMPORTED = (
     "pytorch_lightning", "optuna", "recsys_lab.cli.main", "recsys_lab.cli.app",
-    "recsys_lab.cli.evaluate", "recsys_lab.cli.arguments.plain", "recsys_lab.cli.prepare",
-    "recsys_lab.cli.sweep", "recsys_lab.cli.train", "recsys_lab.sweeps.worker",
+    "recsys_lab.cli.verbs.evaluate", "recsys_lab.cli.arguments.plain",
+    "recsys_lab.cli.verbs.prepare", "recsys_lab.cli.verbs.sweep", "recsys_lab.cli.verbs.train", "recsys_lab.sweeps.worker",
     "recsys_lab.training.fit",
 )  # fmt: skip
 _SUBREAPER = 36  # of prctl

@@ -1,5 +1,6 @@
-"""The command line, with one module per verb.
+"""The command line.
 
-`main` dispatches to a verb and sets the exit code, `app` composes and checks the config with Hydra,
-and the module of a verb calls the package that does the work.
+`main` dispatches to a verb and sets the exit code, `app` composes and checks the config with
+Hydra, `arguments` reads what was typed, and the module of a verb in `verbs` calls the package that
+does the work.
 """

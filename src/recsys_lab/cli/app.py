@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from recsys_lab.cli.arguments.flags import flags_in_words
 from recsys_lab.cli.arguments.plain import bare_as_key
-from recsys_lab.cli.multirun import Jobs, jobs_of, print_jobs, take_jobs
+from recsys_lab.cli.job_table import print_jobs
+from recsys_lab.cli.multirun import Jobs, jobs_of, take_jobs
 from recsys_lab.cli.output import RunFailed, failed
 from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
@@ -233,7 +234,7 @@ def _task(
                 cfg.run_dir = str(output_dir)
         try:
             with failed(output_dir if verb.has_run_dir else None), jobs.labelled(job):
-                run = importlib.import_module(f"recsys_lab.cli.{name}").run
+                run = importlib.import_module(f"recsys_lab.cli.verbs.{name}").run
                 results.append(run(cfg, output_dir))
                 jobs.note(job, results[-1])
         except (UserError, RunFailed, BrokenPipeError) as error:

@@ -20,14 +20,8 @@ from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
-from recsys_lab.runs.find import LeftOut, run_folders
-from recsys_lab.runs.listing import one_row
-from recsys_lab.runs.references import RUNS, references
-from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from recsys_lab.sweeps.launchers.base import Job as Process
     from recsys_lab.sweeps.launchers.local import Local
 
@@ -84,7 +78,7 @@ class Jobs:
 
     def label(self, job: Job) -> str:
         """The overrides in which the jobs differ."""
-        return " ".join(text for text in job.overrides if _key(text) in self.swept)
+        return " ".join(text for text in job.overrides if key_of(text) in self.swept)
 
     @contextmanager
     def labelled(self, job: Job | None) -> Iterator[None]:
@@ -134,9 +128,9 @@ class Jobs:
 
     def _arguments(self, job: Job) -> list[str]:
         """The command line of a job's process."""
-        typed = [text for text in job.overrides if _key(text) != "run_dir"]
+        typed = [text for text in job.overrides if key_of(text) != "run_dir"]
         group = [f"group={quoted(job.folder.parent.name)}"]  # as for jobs of this process
-        grouped = any(_key(text) == "group" for text in typed)
+        grouped = any(key_of(text) == "group" for text in typed)
         run_dir = f"run_dir={quoted(str(job.folder))}"
         return [*typed, *([] if grouped else group), run_dir, *self.shared]
 
@@ -245,42 +239,8 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
     return Jobs(swept, launcher, count, shared)
 
 
-def print_jobs(jobs: Jobs, console: Console) -> None:
-    """Print a table of the jobs: their overrides, status, metric, and run."""
-    keys = list(jobs.swept)
-    rows: list[dict[str, Any]] = []
-    for job in jobs.all:
-        given = {_key(text): text.partition("=")[2] for text in job.overrides}
-        row = {key: value for key, value in one_row(job.folder).items() if key in _taken(job)}
-        rows.append({"job": job.number, **row, **{key: given.get(key) for key in keys}})
-        if job.failure:
-            rows[-1]["status"] = "failed"
-    for row, reference in zip(rows, _references([job.folder for job in jobs.all]), strict=True):
-        row[REFERENCE] = reference
-    metrics = metric_columns(rows)
-    facts = [] if all(row.get("status") == "finished" for row in rows) else ["status"]
-    columns = ["job", *keys, *facts, "seconds", *metrics, REFERENCE]
-    for part in laid_out(rows, columns, console, dropped_first=("seconds",)):
-        console.print(part, highlight=False)
-
-
-def _taken(job: Job) -> tuple[str, ...]:
-    main = one_row(job.folder).get("main") or ""
-    return ("status", "seconds", "main", main)
-
-
-def _references(folders: Sequence[Path]) -> list[str]:
-    """Short references to the runs, or their paths where they are not below `RUNS`."""
-    here = [Path(os.path.relpath(folder)) for folder in folders]
-    if not all(folder.is_relative_to(RUNS) for folder in here):
-        return [str(folder) for folder in here]
-    closed: list[LeftOut] = []
-    known = [str(run.relative_to(RUNS)) for run in run_folders(Path(RUNS), closed)]
-    short = dict(zip(known, references(RUNS, known), strict=True))
-    return [short.get(str(folder.relative_to(RUNS)), str(folder)) for folder in here]
-
-
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """The key of an override."""
     return text.partition("=")[0].lstrip("+~")
 
 

@@ -1,8 +1,9 @@
 """The verbs of the command line.
 
 A new verb is an entry in `VERBS`, a dataclass of its top-level keys (in `commands` or
-`deploy_commands`), a config ``configs/<verb>.yaml`` and a module ``recsys_lab/cli/<verb>.py`` with
-``run(cfg: DictConfig, output_dir: Path) -> None``, which is imported after the config is checked.
+`deploy_commands`), a config ``configs/<verb>.yaml`` and a module ``recsys_lab/cli/verbs/<verb>.py``
+with ``run(cfg: DictConfig, output_dir: Path) -> None``, which is imported after the config is
+checked.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def run_plain(name: str, arguments: Sequence[str]) -> int:
     for key in verb.runs:
         cfg[key] = whole_runs(key, cfg[key])
     with failed(None):
-        code = importlib.import_module(f"recsys_lab.cli.{name}").run(cfg, Path.cwd())
+        code = importlib.import_module(f"recsys_lab.cli.verbs.{name}").run(cfg, Path.cwd())
         sys.stdout.flush()
     return code or 0
 
