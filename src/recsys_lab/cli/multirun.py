@@ -20,9 +20,8 @@ from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
-from recsys_lab.runs.find import LeftOut, run_folders
 from recsys_lab.runs.listing import one_row
-from recsys_lab.runs.references import RUNS, references
+from recsys_lab.runs.references import references_to
 from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
 
 if TYPE_CHECKING:
@@ -220,14 +219,14 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
         wanted: how many side by side; auto: one per GPU.
         args: the command line.
     """
-    typed = [override for text in args.overrides if (override := parsed(text)) is not None]
-    swept = [o.key_or_group for o in typed if o.is_sweep_override()]
-    chosen = [o.key_or_group for o in typed]
+    typed = [(text, o) for text in args.overrides if (o := parsed(text)) is not None]
+    swept = [o.key_or_group for _, o in typed if o.is_sweep_override()]
+    chosen = [o.key_or_group for _, o in typed]
     if wanted == 1 or {"hydra/launcher", "hydra/sweeper"} & {*chosen}:  # Hydra's own way
         return Jobs(swept)
     shared = [
         text
-        for text, o in zip(args.overrides, typed, strict=False)
+        for text, o in typed
         if o.is_hydra_override() and not o.key_or_group.startswith(_OF_THE_PARENT)
     ]
     if args.config_dir:
@@ -251,33 +250,20 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     rows: list[dict[str, Any]] = []
     for job in jobs.all:
         given = {_key(text): text.partition("=")[2] for text in job.overrides}
-        row = {key: value for key, value in one_row(job.folder).items() if key in _taken(job)}
+        made = one_row(job.folder)
+        row = {key: made.get(key) for key in ("status", "seconds", "main")}
+        if row["main"]:
+            row[row["main"]] = made.get(row["main"])
         rows.append({"job": job.number, **row, **{key: given.get(key) for key in keys}})
         if job.failure:
             rows[-1]["status"] = "failed"
-    for row, reference in zip(rows, _references([job.folder for job in jobs.all]), strict=True):
+    for row, reference in zip(rows, references_to([job.folder for job in jobs.all]), strict=True):
         row[REFERENCE] = reference
     metrics = metric_columns(rows)
     facts = [] if all(row.get("status") == "finished" for row in rows) else ["status"]
     columns = ["job", *keys, *facts, "seconds", *metrics, REFERENCE]
     for part in laid_out(rows, columns, console, dropped_first=("seconds",)):
         console.print(part, highlight=False)
-
-
-def _taken(job: Job) -> tuple[str, ...]:
-    main = one_row(job.folder).get("main") or ""
-    return ("status", "seconds", "main", main)
-
-
-def _references(folders: Sequence[Path]) -> list[str]:
-    """Short references to the runs, or their paths where they are not below `RUNS`."""
-    here = [Path(os.path.relpath(folder)) for folder in folders]
-    if not all(folder.is_relative_to(RUNS) for folder in here):
-        return [str(folder) for folder in here]
-    closed: list[LeftOut] = []
-    known = [str(run.relative_to(RUNS)) for run in run_folders(Path(RUNS), closed)]
-    short = dict(zip(known, references(RUNS, known), strict=True))
-    return [short.get(str(folder.relative_to(RUNS)), str(folder)) for folder in here]
 
 
 def _key(text: str) -> str:
