@@ -31,7 +31,8 @@ _ROOT = Path(__file__).parents[2]
 _IMPORTED = (
     "pytorch_lightning", "optuna", "recsys_lab.cli.main", "recsys_lab.cli.app",
     "recsys_lab.cli.verbs.evaluate", "recsys_lab.cli.arguments.plain",
-    "recsys_lab.cli.verbs.prepare", "recsys_lab.cli.verbs.sweep", "recsys_lab.cli.verbs.train", "recsys_lab.sweeps.worker",
+    "recsys_lab.cli.verbs.prepare", "recsys_lab.cli.verbs.sweep",
+    "recsys_lab.cli.verbs.train", "recsys_lab.sweeps.worker",
     "recsys_lab.training.fit",
 )  # fmt: skip
 _SUBREAPER = 36  # of prctl

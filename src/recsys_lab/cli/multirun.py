@@ -214,14 +214,14 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
         wanted: how many side by side; auto: one per GPU.
         args: the command line.
     """
-    typed = [override for text in args.overrides if (override := parsed(text)) is not None]
-    swept = [o.key_or_group for o in typed if o.is_sweep_override()]
-    chosen = [o.key_or_group for o in typed]
+    typed = [(text, o) for text in args.overrides if (o := parsed(text)) is not None]
+    swept = [o.key_or_group for _, o in typed if o.is_sweep_override()]
+    chosen = [o.key_or_group for _, o in typed]
     if wanted == 1 or {"hydra/launcher", "hydra/sweeper"} & {*chosen}:  # Hydra's own way
         return Jobs(swept)
     shared = [
         text
-        for text, o in zip(args.overrides, typed, strict=False)
+        for text, o in typed
         if o.is_hydra_override() and not o.key_or_group.startswith(_OF_THE_PARENT)
     ]
     if args.config_dir:

@@ -65,6 +65,17 @@ def references(base: str, paths: Sequence[str]) -> list[str]:
     return [_with_base(base, _shortest(one, counts, names)) for one in parts]
 
 
+def references_to(folders: Sequence[Path]) -> list[str]:
+    """References to some runs; their paths where they are not below `RUNS`."""
+    here = [Path(os.path.relpath(folder)) for folder in folders]
+    if not all(folder.is_relative_to(RUNS) for folder in here):
+        return [str(folder) for folder in here]
+    closed: list[LeftOut] = []
+    known = [str(run.relative_to(RUNS)) for run in run_folders(Path(RUNS), closed)]
+    short = dict(zip(known, references(RUNS, known), strict=True))
+    return [short.get(str(folder.relative_to(RUNS)), str(folder)) for folder in here]
+
+
 def _shortest(
     parts: tuple[str, ...],
     counts: Counter[tuple[str, ...]],
