@@ -103,6 +103,13 @@ def _refuse_flags(name: str, args: argparse.Namespace, arguments: Sequence[str])
         raise UserError("--multirun: not allowed for sweep, which runs all trials without it")
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not allowed, as it loads a pickle")
+    if args.help or args.hydra_help:
+        return
+    if args.resolve and args.cfg is None:
+        raise UserError("--resolve: only allowed with --cfg or --help")
+    if sum(map(bool, (args.run, args.cfg, args.multirun, args.shell_completion, args.info))) > 1:
+        flags = "--run, --multirun, --cfg, --info and --shell-completion"
+        raise UserError(f"only one of {flags} is allowed")
 
 
 def _rewritten(name: str, verb: Verb, args: argparse.Namespace) -> Request:
@@ -186,14 +193,9 @@ def _act(
     if args.help:
         hydra.app_help(config_name=name, args_parser=parser, args=args)
         raise SystemExit(0)
-    elif args.resolve and args.cfg is None:
-        raise UserError("--resolve: only allowed with --cfg or --help")
     elif args.hydra_help:
         hydra.hydra_help(config_name=name, args_parser=parser, args=args)
         raise SystemExit(0)
-    elif sum(map(bool, (args.run, args.cfg, args.multirun, args.shell_completion, args.info))) > 1:
-        flags = "--run, --multirun, --cfg, --info and --shell-completion"
-        raise UserError(f"only one of {flags} is allowed")
     elif args.cfg:
         hydra.show_cfg(name, overrides, args.cfg, args.package, args.resolve)
     elif args.shell_completion:
