@@ -106,7 +106,12 @@ def check_own_parts(cfg: DictConfig) -> None:
     for group, target in component_targets(cfg).items():
         if target.startswith("recsys_lab."):
             continue
-        cls = import_class(target, group)
+        try:
+            cls = import_class(target, group)
+        except UserError:
+            raise
+        except Exception:  # of the user's code: the run that imports it tells it, with its log
+            continue
         needed = NEEDED.get(group, Needed())
         if group == "model":
             needed = Needed(needed_of_model(cls), optional=_OF_MODELS)
