@@ -225,7 +225,7 @@ def test_a_model_may_get_its_methods_elsewhere(name):
 def test_the_classes_of_the_lab_have_what_is_said_to_be_needed():
     """Each under a name of its own, as those of the lab are not looked at."""
     groups = {folder.name for folder in config_dir().iterdir() if folder.is_dir()}
-    assert groups <= {"model", "experiment", *NEEDED}
+    assert groups <= {"model", "experiment", "debug", *NEEDED}
     targets = {
         (group, node["_target_"])
         for group in sorted(groups)

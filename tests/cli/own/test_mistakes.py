@@ -111,7 +111,7 @@ def test_a_sampler_that_proposes_nothing_usable(capsys, sampler, message):
     [
         ("float", "Returns returned 1.5, expected a tensor without dimensions"),
         ("vector", "Returns returned a tensor of shape (3,), expected a tensor without"),
-        ("undefined", "the mean training loss of epoch 0 is NaN; lower recipe.learning_rate"),
+        ("undefined", "the mean training loss of epoch 1 is NaN; lower recipe.learning_rate"),
     ],
 )
 @pytest.mark.usefixtures("in_process")
