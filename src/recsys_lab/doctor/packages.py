@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from recsys_lab.config import install_hint
 from recsys_lab.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _extra(name: str) -> Finding:
     needs = list(_required(name))
     wrong = [problem for need in needs if (problem := _problem(need)) is not None]
     found = ", ".join(f"{need.name} {_version(need.name)}" for need in needs)
-    return Finding(name, not wrong, "; ".join(wrong) or found)
+    return Finding(name, not wrong, "; ".join([*wrong, install_hint(name)]) if wrong else found)
 
 
 def _problem(need: Requirement) -> str | None:

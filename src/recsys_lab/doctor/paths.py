@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError, build, config_dir
 from recsys_lab.doctor.finding import Finding
-from recsys_lab.losses.softmax import uses_liger
+from recsys_lab.losses.softmax import why_not_liger
 from recsys_lab.sweeps.launchers.local import visible_devices
+from recsys_lab.training.try_out import compiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,21 +68,14 @@ def _bf16(device: str) -> Finding:
 
 
 def _kernel(device: str) -> Finding:
-    name = "loss.kernel=auto"
-    if uses_liger("auto", device):
-        return Finding(name, True, "liger")
-    installed = find_spec("liger_kernel") is not None
-    why = "no CUDA device" if installed or device == "cpu" else "liger-kernel is not installed"
-    return Finding(name, False, f"blocks: {why}")
+    problem = why_not_liger(device)
+    reason = f"blocks: {problem}" if problem else "liger"
+    return Finding("loss.kernel=auto", problem is None, reason)
 
 
 def _compile(device: str) -> Finding:
-    """Triton and Inductor compile with the machine's C compiler when a run begins."""
-    named = os.environ.get("CC" if device == "cuda" else "CXX")
-    candidates = (named,) if named else ("gcc", "clang") if device == "cuda" else ("g++", "clang++")
-    found = next(filter(None, map(shutil.which, candidates)), None)
-    reason = found or f"no compiler: {' and '.join(candidates)} not found; install gcc and g++"
-    return Finding("recipe.compile=true", found is not None, reason)
+    found, wanted = compiler(device)
+    return Finding("recipe.compile=true", found is not None, found or f"there is {wanted}")
 
 
 def _allocator(device: str) -> Finding:

@@ -38,20 +38,26 @@ def try_out(recipe: Recipe) -> None:
         _try_schedule(recipe)
 
 
-def _find_compiler(device: str) -> None:
-    """Check for the compiler that torch.compile starts: of Inductor on the CPU, of Triton on a GPU.
+def compiler(device: str) -> tuple[str | None, str]:
+    """The compiler that torch.compile starts: of Inductor on the CPU, of Triton on a GPU.
 
-    Raises:
-        UserError: there is none.
+    Returns:
+        The compiler, or None, and what was looked for.
     """
     variable, names = _COMPILERS[device]
-    if sys.platform == "win32" or os.environ.get(variable) or any(map(shutil.which, names)):
-        return
-    raise UserError(
-        f"recipe.compile: got true, but torch.compile needs a compiler when it runs, and there is "
-        f"neither {' nor '.join(names)} (nor the variable {variable}); install one, or use "
-        "recipe.compile=false"
-    )
+    found = os.environ.get(variable) or next(filter(None, map(shutil.which, names)), None)
+    if found is None and sys.platform == "win32":
+        found = "of Visual Studio"  # torch finds it by itself
+    return found, f"neither {' nor '.join(names)} (nor the variable {variable})"
+
+
+def _find_compiler(device: str) -> None:
+    found, wanted = compiler(device)
+    if found is None:
+        raise UserError(
+            "recipe.compile: got true, but torch.compile needs a compiler when it runs, and there "
+            f"is {wanted}; install one, or use recipe.compile=false"
+        )
 
 
 def _try_optimizer(recipe: Recipe) -> None:
