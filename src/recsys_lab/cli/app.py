@@ -75,7 +75,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     request = _rewritten(name, verb, args)
     would_be: list[str] = []
     if args.help or args.cfg or args.info:
-        would_be = check_to_print(request)
+        would_be = check_to_print(request, finds_problems=bool(args.cfg))
     elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides

@@ -47,8 +47,12 @@ def check(request: Request) -> DictConfig:
     return cfg
 
 
-def check_to_print(request: Request) -> list[str]:
+def check_to_print(request: Request, *, finds_problems: bool) -> list[str]:
     """Check a command that only prints its config.
+
+    Args:
+        request: the command.
+        finds_problems: whether to look for problems with the config itself, which takes longer.
 
     Returns:
         The problems for which the config would be refused, e.g. a class that does not exist.
@@ -69,7 +73,7 @@ def check_to_print(request: Request) -> list[str]:
             return []  # Hydra reports it when it prints the config
         if issubclass(request.schema, TrainConfig):
             preflight.problems += literal_secrets(cfg)
-        would_be = preflight.problems_of(cfg, overrides)
+        would_be = preflight.problems_of(cfg, overrides) if finds_problems else []
     if preflight.problems:
         raise UserError(report(preflight.problems))
     return would_be
