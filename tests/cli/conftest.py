@@ -169,6 +169,15 @@ class Done:
     def code(self) -> int:
         return 0
 
+    def interrupt(self) -> None:
+        raise AssertionError("it has ended")
+
+    def finish(self) -> None:
+        return
+
+    def error_tail(self) -> str:
+        return ""
+
 
 @pytest.fixture
 def in_process(monkeypatch):

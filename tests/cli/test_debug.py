@@ -57,6 +57,11 @@ def test_a_smoke_test_has_few_steps_and_users_no_tracker_and_is_no_result(capsys
     # Nor can it be mistaken after a new run from it.
     assert run_command(["train", "from=fast", "model=popularity", "run_dir=again"]) == 0
     assert record("again")["name"] == "Popularity (debug=fast)"
+    whole = ["debug=null", "filter.sample_users=null", "run_dir=whole"]
+    assert run_command(["train", "from=fast", "model=popularity", *whole]) == 0
+    assert record("whole")["name"] == "Popularity"
+    assert record("whole")["config"]["debug"] is None
+    assert record("whole")["data"]["num_users"] > 30
 
 
 @pytest.mark.usefixtures("shop")
@@ -64,6 +69,8 @@ def test_max_steps_ends_within_an_epoch_with_a_validation_and_resumes(capsys):
     assert train("recipe.max_steps=6", "run_dir=steps") == 0  # 4 steps an epoch
     epochs = record("steps")["epochs"]
     assert [(row["epoch"], row["step"]) for row in epochs] == [(0, 4), (1, 6)]
+    improving = record("steps")["best"]["still_improving"]
+    assert ("more steps, e.g. recipe.max_steps=12" in capsys.readouterr().err) == improving
     assert all("val/ndcg@10" in row for row in epochs)
     assert train("recipe.max_steps=6", "recipe.validate_every_epochs=5", "run_dir=last") == 0
     assert ["val/ndcg@10" in row for row in record("last")["epochs"]] == [False, True]
@@ -88,6 +95,15 @@ def test_overfit_says_whether_a_batch_is_learned_by_its_exit_status(monkeypatch,
     assert values["status"] == "finished"
     assert values["epochs"][-1]["step"] < 1000
     assert values["name"] == "SASRec (debug=overfit)"
+    assert not values["best"]["still_improving"]
+    assert run_command(["train", "resume=good", "recipe.max_epochs=2"]) == 2
+    assert "it learned one batch by heart" in capsys.readouterr().err
+    assert record("good")["status"] == "finished"
+    # Too short, but every weight has a gradient.
+    assert run_command([*good, "recipe.max_steps=3", "run_dir=short"]) == 3
+    err = capsys.readouterr().err
+    assert "the training is too short" in " ".join(err.split())
+    assert "No gradient" not in err
     # A loss that no gradient leaves: exit status 3, and the reason.
     Path("my_losses.py").write_text(STUCK)
     Path("conf/loss").mkdir(parents=True)

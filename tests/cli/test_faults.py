@@ -125,8 +125,8 @@ def test_a_killed_run_is_shown_as_killed_until_somebody_goes_on(machine):
     train = VERBS["train"]
     machine.back_to(train.state)
     machine.run(*train.arguments, fault=Fault(signal=signal.SIGKILL, at=130))
-    listed = machine.run("runs", ".", "where=status=killed", "columns=[folder]", "format=csv")
-    assert listed.said.split() == ["folder", "run"]
+    listed = machine.run("runs", ".", "all=true", "columns=[folder,status]", "format=csv")
+    assert listed.said.split() == ["folder,status", "run,killed"]
     shown = machine.run("show", "run").said
     assert "but it was killed: no process works on it; resume it with" in " ".join(shown.split())
 

@@ -194,7 +194,7 @@ def test_a_refit_begins_with_the_same_weights(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "training and validation, from the best weights of SASRec" in said
     card = Path("second/card.md").read_text()
-    assert "The tested model was trained from its initial weights for 1 epochs" in card
+    assert "The tested model was trained from its initial weights for 1 epoch " in card
     shutil.rmtree("first")
     assert run_command(["train", "resume=second", "recipe.max_epochs=2"]) == 0
     refit = load_file("second/checkpoints/refit/best.safetensors")

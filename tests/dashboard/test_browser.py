@@ -100,7 +100,7 @@ def test_tick_overlay_and_compare(served, folder, browser):
     assert browser.faults() == []
     browser.show_as()
     browser.click('a[href*="force=true"]')
-    browser.wait("document.body.innerText.includes('NOT COMPARABLE')")
+    browser.wait("document.body.innerText.includes('Not comparable')")
 
 
 def test_a_card_opens_and_the_way_back_keeps_the_query(served, browser):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys_lab.cli import prune as verb
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.verbs import prune as verb
 from recsys_lab.deploy.registry import Registry
 from recsys_lab.runs.record import only_process
 from tests.comparison.made_runs import config, results, write_run

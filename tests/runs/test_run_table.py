@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from recsys_lab.cli import runs as verb
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.verbs import runs as verb
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.runs.listing import list_runs
 from recsys_lab.runs.record import RunRecord

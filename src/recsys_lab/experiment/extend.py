@@ -50,6 +50,9 @@ def how_to_train_longer(record: RunRecord) -> str:
         record: of a trained run.
     """
     recipe = record.values["config"]["recipe"]
+    steps, epochs = recipe.get("max_steps"), record.values.get("epochs") or []
+    if steps is not None and epochs and epochs[-1]["step"] >= steps:
+        return f"train a new run with more steps, e.g. recipe.max_steps={2 * steps}"
     key = f"recipe.max_epochs={2 * recipe['max_epochs']}"
     try:
         _refuse(record, recipe, {**recipe, "max_epochs": 2 * recipe["max_epochs"]})
@@ -63,6 +66,8 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
     others = [name for name in new if name not in names and old.get(name) != new[name]]
     if others:
         raise UserError(f"{where} its recipe differs in {', '.join(others)} as well")
+    if new.get("overfit_loss") is not None:
+        raise UserError(f"{where} it learned one batch by heart (recipe.overfit_loss)")
     if new["max_epochs"] < old["max_epochs"]:
         raise UserError(
             f"{where} recipe.max_epochs: got {new['max_epochs']}, expected at least "

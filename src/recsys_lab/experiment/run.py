@@ -196,16 +196,17 @@ def _train(
         callbacks=trial.callbacks() if trial else (),
     )
     best = next(row for row in keeper.history if row["epoch"] == keeper.best_epoch)
+    improving = keeper.still_improving and parts.recipe.config.overfit_loss is None
     record.end_epochs(
         keeper.history,
-        best={"epoch": keeper.best_epoch, "still_improving": keeper.still_improving},
+        best={"epoch": keeper.best_epoch, "still_improving": improving},
         validation={k.removeprefix("val/"): v for k, v in best.items() if k.startswith("val/")},
         parameters=sum(p.numel() for p in parts.model.parameters()),
         compute={**record.values["compute"], **cost},
         files={**record.values.get("files", {}), WEIGHTS: keeper.best_digest},
     )
     PROGRESS.info("%s", _best_line(parts.recipe.config.monitor, best, len(keeper.history)))
-    if keeper.still_improving:
+    if improving:
         advice = "" if trial else f"; {how_to_train_longer(record)}"
         _log.warning("the best epoch was the last one: the model was still improving%s", advice)
 

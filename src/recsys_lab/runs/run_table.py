@@ -32,7 +32,7 @@ FITTED = "fitted"
 """Of a row: whether the model is fitted in one pass, so that it reads neither recipe nor loss."""
 _LISTED_FAILURES = 10
 _DROPPED_FIRST = ("seconds", "created", "name", "data", "epoch")
-_DROPPED_LAST = ("seed", "model", "status")
+_DROPPED_LAST = ("seed", "model", "debug", "status")
 _ALIKE = (
     *("seed", "name", "run_dir", "prepared_dir", "resume", "verify", "group", "tags", "notes"),
     *("tracking", "engine", "init_from"),

@@ -65,6 +65,7 @@ class Overfit(pl.Callback):
         self._below = below
         self._console = console
         self._first = self._last = math.nan
+        self._unreached: set[str] | None = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -72,6 +73,14 @@ class Overfit(pl.Callback):
         """Seed torch's generators."""
         del trainer, pl_module, batch, batch_idx
         torch.manual_seed(0)
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note which weights had a gradient; a zero of one step may be that of a new output."""
+        del trainer
+        weights = dict(pl_module.named_parameters())
+        if self._unreached is None:
+            self._unreached = {name for name, one in weights.items() if one.requires_grad}
+        self._unreached = {name for name in self._unreached if not _has_gradient(weights[name])}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
@@ -96,11 +105,8 @@ class Overfit(pl.Callback):
         if self._last < self._below:
             self._console.print(f"overfit: the loss of one batch fell from {path}", highlight=False)
             return
-        silent = [
-            name
-            for name, weight in pl_module.named_parameters()
-            if weight.requires_grad and (weight.grad is None or not weight.grad.any())
-        ]
+        never = self._unreached or set()
+        silent = [name for name, _ in pl_module.named_parameters() if name in never]
         unreached = f" No gradient reaches {', '.join(silent[:5])}." if silent else ""
         raise Verdict(
             f"overfit: the loss of one batch went from {path}, expected below {self._below:g}."
@@ -109,3 +115,10 @@ class Overfit(pl.Callback):
             "training is too short: use a larger recipe.max_steps or recipe.learning_rate. Exit "
             "status 3"
         )
+
+
+def _has_gradient(weight: torch.nn.Parameter) -> bool:
+    if weight.grad is None:
+        return False
+    values = weight.grad.coalesce().values() if weight.grad.is_sparse else weight.grad
+    return bool(values.any())

@@ -240,3 +240,26 @@ def test_a_shops_journey(shared, capsys):
     card = (manifest.parent / "card.html").read_text()
     assert "return (negative quantity)" in card
     assert "user_id&lt;12500,price&gt;0" in card
+
+
+def test_a_time_that_no_name_shows_and_a_column_for_two_roles(capsys):
+    frame = till().rename({"Datum": "Verkauf"})
+    frame.write_csv("kasse.csv", datetime_format="%d.%m.%Y %H:%M", separator=";")
+    assert run_command(["init", "kasse.csv"]) == 0
+    config, text, _ = read("kasse", capsys)
+    assert config["data"]["timestamp_column"] == "Verkauf"
+    assert config["data"]["timestamp_format"] == "%d.%m.%Y %H:%M"
+    assert "'Verkauf' is proposed, as its values are dates" in " ".join(text.split())
+    frame.with_columns(Abholung=pl.col("Verkauf")).write_csv("zwei.csv")
+    assert run_command(["init", "zwei.csv"]) == 0
+    config, text, _ = read("zwei", capsys)
+    assert config["data"]["timestamp_column"] is None
+    words = " ".join(text.replace("# ", " ").split())
+    assert "Columns of dates: Verkauf, Abholung; name one: time=COLUMN" in words
+    assert "no row is a duplicate, as there are no times" in text
+    assert run_command(["init", "kasse.csv", "name=b", "user=Kunde", "item=Kunde"]) == 2
+    assert "one column cannot be both" in capsys.readouterr().err
+    same = ["data=table", "data.path=kasse.csv", "data.separator=;", "data.user_column=Kunde"]
+    same += ["data.item_column=Kunde", "data.timestamp_column=null"]
+    assert run_command(["prepare", *same]) == 2
+    assert "both are 'Kunde'" in capsys.readouterr().err

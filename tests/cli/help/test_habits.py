@@ -218,3 +218,7 @@ def test_cfg_names_what_a_run_would_refuse(tmp_path, monkeypatch, capsys):
     assert yaml.safe_load(out)["model"] == {"_target_": "recsys_lab.models.nothing.Net"}
     assert "1 problem in this config, for which a run would be refused" in err
     assert "model._target_: no module 'recsys_lab.models.nothing'" in err
+    # What cannot be composed at all gets the answer of a command that runs.
+    for flags in (["--cfg", "job"], ["--help"], []):
+        assert run_command(["train", "lr=1e-3", *flags]) == 2
+        assert "recipe.learning_rate=0.001" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import optuna
 import pytest
 
 from recsys_lab.cli.main import run_command
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.sweeps.launchers import slurm
 from recsys_lab.sweeps.launchers.base import KILLED, Task, run
 from recsys_lab.sweeps.launchers.local import Local
@@ -243,7 +244,8 @@ def test_workers_must_be_counted_where_this_machine_says_nothing(shop, capsys):
 )
 def test_what_to_install_is_said(monkeypatch, name, kind, config):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"pip install 'recsys-lab\[(slurm|ray)\]'"):
+    extra = {"submitit": "slurm"}.get(name, name)
+    with pytest.raises(UserError, match=re.escape(install_hint(extra))):
         kind(config)
 
 

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
-from recsys_lab.cli import sweep
 from recsys_lab.cli.main import run_command
+from recsys_lab.cli.verbs import sweep
 from recsys_lab.config import config_dir, config_values
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.sweeps import supervisor as sweep_parent

@@ -70,7 +70,10 @@ def check_to_print(request: Request, *, finds_problems: bool) -> list[str]:
                 request.config_name, request.overrides, RunMode.RUN
             )
         except COMPOSE_ERRORS:
-            return []  # Hydra reports it when it prints the config
+            preflight.run()  # says what is wrong, as for a command that runs
+            if not preflight.problems:
+                return []  # Hydra reports it when it prints the config
+            raise UserError(report(preflight.problems)) from None
         if issubclass(request.schema, TrainConfig):
             preflight.problems += literal_secrets(cfg)
         would_be = preflight.problems_of(cfg, overrides) if finds_problems else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from recsys_lab.config import UserError
 from recsys_lab.data.proposal.facts import Facts, many_decimal_commas, read_facts
 from recsys_lab.data.proposal.roles import Role, propose_roles
 from recsys_lab.data.proposal.sample import Sample, read_sample
-from recsys_lab.data.proposal.times import Times, read_times
+from recsys_lab.data.proposal.time_column import clock_gaps, find_times
+from recsys_lab.data.proposal.times import Times
 from recsys_lab.pages.number_format import number, percent
 
 _SOME, _MANY = 0.05, 0.5
@@ -72,8 +73,8 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     sample = read_sample(path, rows, scratch / "sample")
     roles = propose_roles(sample.frame.columns, given)
     gaps: list[str] = []
-    times = _times(sample, roles, gaps)
-    gaps += _clock_gaps(sample, roles)
+    times = find_times(sample, roles, gaps)
+    gaps += clock_gaps(sample, roles)
     mapping = _mapping(sample, roles, times, gaps)
     options = {entry.key: entry.value for entry in mapping if entry.key != "path"}
     title = options.get("title_column")
@@ -86,47 +87,6 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
         "evaluation": _evaluation(facts),
     }
     return Proposal(sample, facts, {name: of for name, of in groups.items() if of}, gaps)
-
-
-def _clock_gaps(sample: Sample, roles: Mapping[str, Role]) -> Iterator[str]:
-    """A gap for a column with times of day, apart from the date."""
-    for name, values in zip(sample.frame.columns, sample.frame.iter_columns(), strict=True):
-        there = values.head(1000).drop_nulls()
-        is_clock = values.dtype == pl.Time
-        if values.dtype == pl.String and len(there):
-            is_clock = bool(there.str.contains(r"^\s*\d{1,2}:\d\d(:\d\d)?\s*$").all())
-        if is_clock and "timestamp" in roles and roles["timestamp"].column != name:
-            yield (
-                f"column '{name}' holds times of day, apart from the date in "
-                f"'{roles['timestamp'].column}': events of a day keep the order of the file. Write "
-                "date and time into one column to order them"
-            )
-
-
-def _times(sample: Sample, roles: dict[str, Role], gaps: list[str]) -> Times | None:
-    """How the times are read; a column that holds none is no longer proposed."""
-    role = roles.get("timestamp")
-    if role is None:
-        gaps.append("no column is named like a time: events keep the order of the file")
-        return None
-    for column in (role.column, *role.others):
-        times = read_times(sample.frame[column], sample.path)
-        if times is not None:
-            others = tuple(name for name in (role.column, *role.others) if name != column)
-            roles["timestamp"] = Role(column, others, role.is_given)
-            return times
-    if role.is_given:
-        first = sample.frame[role.column].drop_nulls().head(1).to_list()
-        raise UserError(
-            f"time={role.column}: no format that init knows reads this column, such as {first}; "
-            "leave time= out and set data.timestamp_format by hand"
-        )
-    del roles["timestamp"]
-    gaps.append(
-        f"column '{role.column}' is named like a time, but no known format reads it: events keep "
-        "the order of the file. Set timestamp_column and timestamp_format (as in strptime)"
-    )
-    return None
 
 
 def _mapping(
@@ -155,15 +115,13 @@ def _mapping(
 
 def _time_entries(roles: dict[str, Role], times: Times | None, gaps: list[str]) -> list[Entry]:
     if times is None:
-        return [Entry("timestamp_column", None, "no times: see the gaps above")]
+        return [Entry("timestamp_column", None, "no times: see the gaps")]
     why = f"{times.said}{_also(roles['timestamp'])}"
     entries = [Entry("timestamp_column", roles["timestamp"].column, why)]
     if times.form is not None:
         why = "as in strptime"
         if times.other is not None:
-            why = f"AMBIGUOUS: {times.other} reads all values, too".replace(
-                "AMBIGUOUS", "ambiguous"
-            )
+            why = f"ambiguous: {times.other} reads all values, too"
             gaps.append(
                 f"times: {times.form} and {times.other} both read every value. {times.form} is "
                 "proposed, under which more rows follow each other in time: check it"
@@ -233,7 +191,9 @@ def _filter(facts: Facts) -> list[Entry]:
         Entry(
             "drop_duplicates",
             True,
-            f"{number(facts.repeated_lines)} rows repeat user, item and time of another",
+            f"{number(facts.repeated_lines)} rows repeat user, item and time of another"
+            if facts.first is not None
+            else "no row is a duplicate, as there are no times",
         )
     )
     return entries

@@ -33,7 +33,9 @@ _NAMES: Mapping[str, Sequence[str]] = {
         r"invoice|receipt|basket|transaction|bon|beleg|rechnung",
     ),
     "session": (rf"(session|visit|sitzung){_ID}",),
-    "quantity": (r"quantity|qty|menge|anzahl|units|pieces|(quantity|qty|units)_(sold|ordered)",),
+    "quantity": (
+        r"quantity|qty|count|menge|anzahl|stück|stueck|stk|units|pieces|(quantity|qty|units)_(sold|ordered)",
+    ),
     "price": (r"unit_?price|price|preis|einzelpreis|stueckpreis|item_price",),
     "rating": (r"rating|stars|score|bewertung",),
     "event_type": (
@@ -91,6 +93,11 @@ def propose_roles(columns: Sequence[str], given: Mapping[str, str | None]) -> di
             if fitting:
                 roles[role] = Role(fitting[0], tuple(fitting[1:]))
                 taken.add(fitting[0])
+    if "user" in roles and "item" in roles and roles["user"].column == roles["item"].column:
+        raise UserError(
+            f"user={roles['user'].column} item={roles['item'].column}: one column cannot be both; "
+            f"name two of {', '.join(columns)}"
+        )
     lacking = [role for role in NEEDED if role not in roles]
     if lacking:
         raise UserError(

@@ -26,8 +26,13 @@ def wanted_columns(config: Any) -> dict[str, str | None]:
     """Option -> the column of the log that it names, or None if it is off.
 
     Raises:
-        UserError: for a feature with a reserved name.
+        UserError: users and items are one column, or a feature has a reserved name.
     """
+    if config.user_column == config.item_column:
+        raise UserError(
+            f"data.user_column and data.item_column: both are {config.user_column!r}; name the "
+            "column of the items, too"
+        )
     names = ("user", "item", "timestamp", "order", "event_type", *RUNS, *NUMBERS)
     options = [f"{name}_column" for name in names]
     for name in config.event_features:

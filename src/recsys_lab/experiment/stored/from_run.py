@@ -63,15 +63,17 @@ def started_from(request: Request, verb: str) -> Request:
     _refuse(request, verb, [o for o in overrides.values() if o is not None])
     _require_run(run_dir)
     stored = _named(stored_config(run_dir))
+    unmarked = [text for text, o in overrides.items() if o is not None and _is_no_smoke_test(o)]
+    if unmarked:
+        stored["debug"] = None
     parts = _parts(request, RunRecord.load(run_dir), stored)
     own = [text for text in request.overrides if overrides[text] in given]
-    texts = [
-        _also_new(text, overrides[text], stored) for text in request.overrides if text not in own
-    ]
+    kept = [text for text in request.overrides if text not in (*own, *unmarked)]
+    texts = [_also_new(text, overrides[text], stored) for text in kept]
     # The same folder, wherever the command is repeated.
     texts.append(f"{FROM}={quoted(str(run_dir))}")
     typed = {
-        **{new: request.as_typed(old) for new, old in zip(texts, request.overrides, strict=False)},
+        **{new: request.as_typed(old) for new, old in zip(texts, kept, strict=False)},
         texts[-1]: request.as_typed(own[-1]),
     }
     found = StoredConfig(run_dir / CONFIG, {verb: parts.pop(""), **parts})
@@ -125,6 +127,13 @@ def _short(value: Any) -> Any:
 
 def _class(node: Any) -> str | None:
     return str(node["_target_"]) if isinstance(node, Mapping) and "_target_" in node else None
+
+
+def _is_no_smoke_test(override: Override) -> bool:
+    """Whether it takes the mark of a smoke test away: ``debug=null`` or ``~debug``."""
+    if override.key_or_group != "debug" or override.is_sweep_override():
+        return False
+    return override.is_delete() or override.value() is None
 
 
 def _named(stored: DictConfig) -> dict[str, Any]:

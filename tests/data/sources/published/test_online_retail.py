@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import zipfile
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from xml.sax.saxutils import escape
 import polars as pl
 import pytest
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, install_hint
 from recsys_lab.data.sources.published.online_retail import OnlineRetail
 from tests.data.sources.published.readers import taken
 
@@ -110,7 +111,7 @@ def test_a_workbook_needs_an_engine(read, tmp_path, monkeypatch, name):
         with zipfile.ZipFile(tmp_path / "made.zip", "w") as archive:
             archive.writestr("Online Retail.xlsx", b"PK")
         content = (tmp_path / "made.zip").read_bytes()
-    with pytest.raises(UserError, match=r"needs fastexcel: pip install 'recsys-lab\[excel\]'\. Or"):
+    with pytest.raises(UserError, match=re.escape(f"needs fastexcel: {install_hint('excel')}. Or")):
         read(content, name)
 
 
