@@ -97,8 +97,10 @@ def test_overfit_says_whether_a_batch_is_learned_by_its_exit_status(monkeypatch,
     assert values["name"] == "SASRec (debug=overfit)"
     assert not values["best"]["still_improving"]
     assert run_command(["train", "resume=good", "recipe.max_epochs=2"]) == 2
-    assert "it learned one batch by heart" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "cannot be resumed; begin again: recsys-lab train from=" in err
     assert record("good")["status"] == "finished"
+    assert run_command(["train", "from=good", "run_dir=again"]) == 0  # as advised
     # Too short, but every weight has a gradient.
     assert run_command([*good, "recipe.max_steps=3", "run_dir=short"]) == 3
     err = capsys.readouterr().err

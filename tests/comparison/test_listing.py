@@ -47,6 +47,16 @@ def test_filter_sort_and_limit(folder):
     assert chosen(folder, sort="created")[-1] == "broken"
 
 
+def test_an_option_is_found_by_its_own_value(tmp_path):
+    """The record has the number of users under the name of an option of the shop."""
+    made = config()
+    made["data"] = {**made["data"], "num_users": 80}
+    write_run(tmp_path / "run", {"ndcg@10": results(40, 0)}, config=made)
+    record = RunRecord.load(tmp_path / "run")
+    assert record.values["data"]["num_users"] == 40
+    assert chosen(tmp_path, "data.num_users=80") == ["run"]
+
+
 def test_conditions_of_order(folder):
     """Stopped has seed 7, and neither it nor broken has a test result."""
     values = {row["folder"]: row.get("test/ndcg@10") for row in list_runs(folder)}

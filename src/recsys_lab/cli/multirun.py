@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import Interrupted, UserError
+from recsys_lab.config import Interrupted, UserError, command_line
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
+from recsys_lab.runs.record import RECORD
 
 if TYPE_CHECKING:
     from recsys_lab.sweeps.launchers.base import Job as Process
@@ -176,10 +177,19 @@ class Jobs:
                 process.finish()
             if not isinstance(error, KeyboardInterrupt | Interrupted):
                 raise
-            resumed = "\n".join(
-                f"  recsys-lab train resume={job.folder}" for job, _ in self._running.values()
-            )
-            raise Interrupted(f"stopped; progress is saved. Resume with:\n{resumed}") from None
+            raise Interrupted(_how_to_resume([job for job, _ in self._running.values()])) from None
+
+
+def _how_to_resume(jobs: Sequence[Job]) -> str:
+    """What to do after an interruption; a job without a record had not begun."""
+    begun = [job for job in jobs if (job.folder / RECORD).exists()]
+    lines = [f"  {command_line('train', f'resume={job.folder}')}" for job in begun]
+    told = ["stopped; progress is saved. Resume with:", *lines] if begun else ["stopped."]
+    if others := [str(job.number) for job in jobs if job not in begun]:
+        told.append(
+            f"Not begun: job {', '.join(others)}; start it with the command of the multirun"
+        )
+    return "\n".join(told)
 
 
 def take_jobs(

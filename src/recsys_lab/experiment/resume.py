@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.config.compose import Request
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
@@ -50,7 +50,7 @@ def resumed(request: Request) -> Request:
         return request
     run_dir = Path(str(value)).absolute()
     require_run(run_dir, "resume")
-    stored_config(run_dir)
+    _refuse_overfit(run_dir, stored_config(run_dir))
     hydra = [
         text
         for text, o in zip(request.overrides, overrides, strict=True)
@@ -71,6 +71,16 @@ def resumed(request: Request) -> Request:
     folder = QuotedString(str(run_dir), Quote.single).with_quotes()
     own = [f"++run_dir={folder}", f"++resume={folder}", f"hydra.run.dir={folder}"]
     return of_stored(request, run_dir, own, [*hydra, *longer])
+
+
+def _refuse_overfit(run_dir: Path, stored: DictConfig) -> None:
+    """Refuse to go on with a check whose verdict is that of all its steps together."""
+    if OmegaConf.select(stored, "recipe.overfit_loss") is not None:
+        again = command_line("train", f"from={run_dir}")
+        raise UserError(
+            f"resume: {run_dir} learns one batch by heart (recipe.overfit_loss), which takes "
+            f"seconds and cannot be resumed; begin again: {again}"
+        )
 
 
 def stored_config(run_dir: Path) -> DictConfig:

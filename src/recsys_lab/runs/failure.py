@@ -39,7 +39,10 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     if record.done:
         return
     cure = f"finish it first: {command_line('train', f'resume={record.folder}')}"
-    if record.failed_before_training:
+    recipe = record.values["config"].get("recipe") or {}
+    if recipe.get("overfit_loss") is not None:
+        cure = f"begin it again: {command_line('train', f'from={record.folder}')}"
+    elif record.failed_before_training:
         cure = (
             "it failed before its first checkpoint, so there is nothing to resume: correct the "
             f"cause and train again, with run_dir={record.folder} or another one"

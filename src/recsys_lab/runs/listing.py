@@ -175,8 +175,10 @@ def _fields(record: RunRecord) -> Row:
     values: Mapping[str, Any] = record.values
     config = values["config"]
     settings = flatten(config)
-    row = dict(settings)
-    row |= flatten({k: v for k, v in values.items() if k not in ("config", *_LEFT_OUT)})
+    row = flatten({k: v for k, v in values.items() if k not in ("config", *_LEFT_OUT)})
+    row |= (
+        settings  # data.num_items is the option where there is one, else the size of the catalogue
+    )
     for phase in ("test", "validation"):
         row |= {f"{phase}/{name}": v for name, v in (values.get(phase) or {}).items()}
     row |= {

@@ -136,7 +136,12 @@ def _kept(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 def _why_none(plan: Plan, trials: Sequence[FrozenTrial]) -> str:
     if not any(trial.state.name == "COMPLETE" for trial in trials):
-        return "no trial finished; its sweep.json has the causes"
+        causes = [str(t.user_attrs[CAUSE]) for t in trials if CAUSE in t.user_attrs]
+        last = f" (the last: {causes[-1]})" if causes else ""
+        return (
+            f"no trial finished; its sweep.json has the causes{last}. Correct them, then repeat "
+            "the command with sweep.retry_failed=true"
+        )
     limits = ", ".join(plan.options["constraints"])
     return (
         f"no trial satisfies the constraints ({limits}); its report.html has the trials' values. "

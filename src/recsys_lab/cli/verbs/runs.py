@@ -24,6 +24,7 @@ from recsys_lab.runs.listing import (
 )
 from recsys_lab.runs.references import RUNS, references
 from recsys_lab.runs.run_table import REFERENCE, failures, run_table
+from recsys_lab.sweeps.study_folder import sweep_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,8 @@ def _left_out(cfg: DictConfig, count: int) -> str | None:
     if not count:
         return None
     many = "1 run never began and is" if count == 1 else f"{count:,} runs never began and are"
+    if sweep_of(Path(cfg.dir) / "run") is not None:
+        return f"{many} left out: all=true lists"
     where = "" if Path(cfg.dir) == Path(RUNS) else f" {cfg.dir}"
     return f"{many} left out: all=true lists, recsys-lab runs prune{where} deletes"
 

@@ -50,11 +50,13 @@ def why_stopped(plan: Plan, trials: Sequence[FrozenTrial]) -> str | None:
         return None
     left = int(plan.options["n_trials"]) - sum(t.state.is_finished() for t in budgeted(trials))
     last = "the last trial" if most == 1 else f"the last {most} trials"
+    again = "it goes on, and with sweep.retry_failed=true it also runs the failed trials again"
+    if left <= 0:
+        again = "with sweep.retry_failed=true it runs the failed trials again"
     return (
         f"{plan.folder}: stopped, as {last} failed with the same error: {cause}\n"
         f"{left} of {plan.options['n_trials']} trials are left. Correct the cause, then repeat the "
-        "command: it goes on, and with sweep.retry_failed=true it also runs the failed trials "
-        "again. If such points are expected to fail, use sweep.max_same_failures=null"
+        f"command: {again}. If such points are expected to fail, use sweep.max_same_failures=null"
     )
 
 
