@@ -29,6 +29,9 @@ def test_returns_are_dropped_or_kept_and_told(table, run, tmp_path):
     assert unread.manifest["warnings"][0].startswith(said)
     assert "If they are returns, data.quantity_column=qty drops" in unread.manifest["warnings"][0]
     assert unread.fingerprint == run(table(LOG, price_column="price")).fingerprint
+    wanted = run(table(LOG), root=tmp_path / "wanted", where="qty>0")
+    assert wanted.num_interactions == 9
+    assert not [text for text in wanted.manifest["warnings"] if text.startswith("returns:")]
 
 
 def test_older_sources_keep_their_identity(table):

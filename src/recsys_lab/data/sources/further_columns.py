@@ -20,7 +20,7 @@ from recsys_lab.data.sources.table_files import OpenTables
 _MAPPED = ("user", "item", "timestamp", "order", "event_type", *RUNS, *NUMBERS)
 _QUANTITIES = tuple(
     spelt
-    for name in ("quantity", "qty", "units", "pieces", "menge", "anzahl")
+    for name in ("quantity", "qty", "count", "units", "pieces", "menge", "anzahl", "stück", "stk")
     for spelt in (name, name.capitalize(), name.upper())
 )
 _SIDES = ("item.", "user.")
@@ -140,15 +140,22 @@ def likely_quantity(config: Any, header: Sequence[str]) -> str | None:
 
 
 def return_notes(
-    frame: pl.LazyFrame, config: Any, plans: Mapping[str, ColumnPlan], where: str
+    frame: pl.LazyFrame,
+    config: Any,
+    plans: Mapping[str, ColumnPlan],
+    where: str,
+    conditions: Sequence[Condition],
 ) -> list[str]:
     """A note about rows with a negative quantity that count as events.
+
+    None if ``filter.where`` looks at the column: these rows are what the user wants.
 
     Args:
         frame: the source, with the column of `likely_quantity`.
         config: the mapping.
         plans: of the log's columns.
         where: the option and the path.
+        conditions: of ``filter.where``.
     """
     column = likely_quantity(config, frame.collect_schema().names())
     if config.quantity_column is not None and config.keep_returns:
@@ -161,6 +168,8 @@ def return_notes(
         except UserError:  # no numbers
             return []
     else:
+        return []
+    if {"quantity", column} & {condition.column for condition in conditions}:
         return []
     numbers = apply_plans(frame, {"quantity": plan})
     rows = one_row(numbers, returns=(pl.col("quantity") < 0).sum())["returns"]

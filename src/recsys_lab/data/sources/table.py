@@ -153,7 +153,7 @@ class Table:
             aliases, compared = plan_conditions(log, frame, config, self.where_conditions)
             taken, flags, odd, warnings = self._of_rows(frame, beside, log.where)
             flags |= compared
-            warnings += return_notes(frame, config, plans, log.where)
+            warnings += return_notes(frame, config, plans, log.where, self.where_conditions)
             warnings += short_row_notes(
                 frame, [name for name in wanted.values() if name], log.where
             )
