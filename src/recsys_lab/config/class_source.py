@@ -42,15 +42,36 @@ class ClassSources:
             path = find_source(module) if is_allowed(module) else None
             if path is None:
                 raise Unreadable
-            tree = _parsed(path.read_text(encoding="utf-8"), str(path))
-            self._read[module] = ClassSource(tree, self)
+            parsed = _parsed(path.read_text(encoding="utf-8"), str(path))
+            self._read[module] = ClassSource(parsed, self)
         return self._read[module]
 
 
+class _Parsed:
+    """A source file with its imports, classes and plain assignments by name."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self.imports: dict[str, tuple[str, str | None]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = (node.module, alias.name)
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = (alias.name, None)
+        self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+        self.assigned = {
+            node.targets[0].id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        }
+
+
 @lru_cache(maxsize=1024)
-def _parsed(text: str, file: str) -> ast.Module:
+def _parsed(text: str, file: str) -> _Parsed:
     """A source file; kept, because every check of a config in this process reads the same ones."""
-    return ast.parse(text, filename=file)
+    return _Parsed(ast.parse(text, filename=file))
 
 
 Fields = dict[str, tuple[Any, bool]]
@@ -64,23 +85,11 @@ class ClassSource:
     Ge(0)]``, here or in another module of the lab or the user; others are `Unreadable`.
     """
 
-    def __init__(self, tree: ast.Module, sources: ClassSources) -> None:
-        self._tree, self._sources = tree, sources
-        self._imports: dict[str, tuple[str, str | None]] = {}
+    def __init__(self, parsed: _Parsed, sources: ClassSources) -> None:
+        self._tree, self._sources = parsed.tree, sources
+        self._imports, self._assigned = parsed.imports, parsed.assigned
         self._values: dict[str, Any] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self._imports[alias.asname or alias.name] = (node.module, alias.name)
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    self._imports[alias.asname or alias.name] = (alias.name, None)
-        self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        self._assigned = {
-            node.targets[0].id: node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        }
+        self.classes = parsed.classes
 
     def imported_from(self, name: str) -> str | None:
         """``module.name`` that the module imports under a name, with dots in front if relative."""
