@@ -206,9 +206,12 @@ def _head(column: str) -> str:
 
 
 def _value(row: Row, column: str) -> Any:
-    """A config's key is that of the config, also if the record has a field of this name."""
+    """A config's key is that of the config, also if the record has a field of this name.
+
+    Except for the name, which the config has only if the user gave one.
+    """
     settings = _read_settings(row)
-    if column in row and column not in (row.get(SETTINGS) or {}):
+    if column in row and (column == "name" or column not in (row.get(SETTINGS) or {})):
         return row[column]
     if column in settings:
         return settings[column]
