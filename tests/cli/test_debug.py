@@ -43,6 +43,8 @@ def test_a_smoke_test_has_few_steps_and_users_no_tracker_and_is_no_result(capsys
     assert "debug=fast: a smoke test; compare leaves it out" in capsys.readouterr().out
     assert run_command(["runs", ".", "columns=[name]", "format=csv"]) == 0
     assert "SASRec (debug=fast)" in capsys.readouterr().out
+    assert run_command(["runs", "."]) == 0
+    assert " debug " in capsys.readouterr().out  # at 80 columns, too
     assert run_command(["runs", ".", "columns=[run,name]"]) == 0
     assert "SASRec (debug=fast)" in capsys.readouterr().out
     # It is left out of comparisons, and cannot be promoted.

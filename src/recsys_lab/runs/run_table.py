@@ -53,8 +53,9 @@ def usual_columns(rows: Sequence[Row]) -> list[str]:
     return [
         REFERENCE,
         *facts,
+        *(["debug"] if any(row.get("debug") for row in rows) else []),  # also if all are marked
         *progress,
-        *differing(rows),
+        *(key for key in differing(rows) if key != "debug"),
         "created",
         "seconds",
         *metric_columns(rows),
