@@ -66,8 +66,6 @@ def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -
     others = [name for name in new if name not in names and old.get(name) != new[name]]
     if others:
         raise UserError(f"{where} its recipe differs in {', '.join(others)} as well")
-    if new.get("overfit_loss") is not None:
-        raise UserError(f"{where} it learned one batch by heart (recipe.overfit_loss)")
     if new["max_epochs"] < old["max_epochs"]:
         raise UserError(
             f"{where} recipe.max_epochs: got {new['max_epochs']}, expected at least "
