@@ -21,6 +21,18 @@ LAPTOP, PHONE = (1280, 900), (390, 844)
 _TALLEST = 5_000  # of a picture; what is below is measured all the same
 _NARROWEST = 500  # Chromium makes no window narrower: a phone is a frame in a page of our own
 
+# Texts of a chart that are cut off or overlap; in pixels of the screen.
+CHART_FAULTS = """const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent)
+      .map(text => [text.textContent, text.getBoundingClientRect()]);
+    texts.forEach(([text, at], place) => {
+      if (at.left < box.left - 1 || at.right > box.right + 1 || at.top < box.top - 1 ||
+          at.bottom > box.bottom + 1) faults.push(`cut off: ${text}`);
+      for (const [other, there] of texts.slice(0, place)) {
+        const wide = Math.min(at.right, there.right) - Math.max(at.left, there.left);
+        const tall = Math.min(at.bottom, there.bottom) - Math.max(at.top, there.top);
+        if (wide > 1 && tall > 0.3 * at.height) faults.push(`overlap: ${other} | ${text}`);
+      }
+    });"""
 # Runs in the page around the frame (the page itself may run nothing) and writes down what a
 # person would complain about. Everything is measured in pixels of the screen.
 _FAULTS = """
@@ -54,22 +66,12 @@ const measure = (frame, hints) => {
   }
   const charts = [...page.querySelectorAll("svg")].map(svg => {
     const box = svg.getBoundingClientRect();
-    const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent)
-      .map(text => [text.textContent, text.getBoundingClientRect()]);
-    texts.forEach(([text, at], place) => {
-      if (at.left < box.left - 1 || at.right > box.right + 1 || at.top < box.top - 1 ||
-          at.bottom > box.bottom + 1) faults.push(`cut off: ${text}`);
-      for (const [other, there] of texts.slice(0, place)) {
-        const wide = Math.min(at.right, there.right) - Math.max(at.left, there.left);
-        const tall = Math.min(at.bottom, there.bottom) - Math.max(at.top, there.top);
-        if (wide > 1 && tall > 0.3 * at.height) faults.push(`overlap: ${other} | ${text}`);
-      }
-    });
+    CHART_FAULTS
     return [box.width, box.height];
   });
   return {charts, faults};
 };
-"""
+""".replace("CHART_FAULTS", CHART_FAULTS)
 _MEASURE = """
 const frame = document.querySelector("iframe");
 frame.onload = () => {

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import LAPTOP, NAMES, PHONE
+from tests.support.browser import CHART_FAULTS, LAPTOP, NAMES, PHONE
 
 _PATIENCE = 60.0
 
@@ -31,20 +31,10 @@ _FAULTS = """(page, width) => {
   if (root.scrollWidth > width) faults.push(`the page is ${root.scrollWidth} wide`);
   for (const svg of page.querySelectorAll("svg")) {
     const box = svg.getBoundingClientRect();
-    const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent)
-      .map(text => [text.textContent, text.getBoundingClientRect()]);
-    texts.forEach(([text, at], place) => {
-      if (at.left < box.left - 1 || at.right > box.right + 1 || at.top < box.top - 1 ||
-          at.bottom > box.bottom + 1) faults.push(`cut off: ${text}`);
-      for (const [other, there] of texts.slice(0, place)) {
-        const wide = Math.min(at.right, there.right) - Math.max(at.left, there.left);
-        const tall = Math.min(at.bottom, there.bottom) - Math.max(at.top, there.top);
-        if (wide > 1 && tall > 0.3 * at.height) faults.push(`overlap: ${other} | ${text}`);
-      }
-    });
+    CHART_FAULTS
   }
   return faults;
-}"""
+}""".replace("CHART_FAULTS", CHART_FAULTS)
 
 
 class Page:
