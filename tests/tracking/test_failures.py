@@ -20,6 +20,9 @@ from recsys_lab.tracking.wandb import sync_command
 from tests.support.postgres import free_port
 from tests.tracking.test_tracking import RUN, TABLES, logged, tracking
 
+ROOT = Path(__file__).parents[2]
+PATHS = (ROOT / "src", ROOT)
+
 
 class Dead:
     """A W&B run of which everything raises but its name and what starts it."""
@@ -92,6 +95,19 @@ def test_a_start_that_fails_is_a_warning(tmp_path, monkeypatch, caplog):
     assert len(chosen.loggers()) == 1
     chosen.finish(End({"val/ndcg@10": 0.5}))
     assert "wandb did not start, the run continues without it: no service" in caplog.text
+
+
+def test_the_service_of_a_program_that_has_ended_is_not_used(tmp_path):
+    """A notebook that used W&B leaves the address of its service to the commands it starts."""
+    code = (
+        "from tests.tracking.test_tracking import RUN, tracking; from pathlib import Path;"
+        "print(len(tracking('wandb').start(RUN, Path('.'), {})['wandb']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "WANDB_SERVICE": f"3-1-unix-{tmp_path}/gone", "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+    )  # fmt: skip
+    assert done.stdout.strip() == "8", done.stderr
 
 
 def test_without_a_network_it_goes_on_offline(tmp_path, monkeypatch, caplog):

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from recsys_lab.tracking.base import Tracker
+from recsys_lab.tracking.wandb_service import import_wandb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +74,7 @@ class WandbTracker(Tracker):
         return self._start(run, folder, "offline")
 
     def _start(self, run: Start, folder: Path, mode: str) -> str:
-        import wandb
-
+        wandb = import_wandb()
         experiment = wandb.init(
             project=self.config.project,
             entity=self.config.entity,

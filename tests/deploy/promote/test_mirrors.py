@@ -38,13 +38,13 @@ def wandb(shop, monkeypatch):
     import wandb as client
 
     del shop
+    client.teardown()  # also its variable of the service, which would come back stale at the end
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     with running_server() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.address)
-        client.teardown()  # forgets the address of earlier tests
         yield server
         client.teardown()
 

@@ -11,6 +11,7 @@ from typing import Any
 from recsys_lab.config import UserError
 from recsys_lab.config.errors import first_line
 from recsys_lab.deploy.mirrors.base import ALIAS, Copied, Mirror
+from recsys_lab.tracking.wandb_service import import_wandb
 
 _NAME = re.compile(r"(?:(?P<entity>[\w.-]+)/(?P<project>[\w.-]+)/)?(?P<name>[\w.-]+)")
 _SECONDS = 60.0
@@ -36,8 +37,7 @@ class WandbMirror(Mirror):
 
     def connect(self) -> None:
         """See `Mirror`."""
-        import wandb
-
+        wandb = import_wandb()
         mode = os.environ.get("WANDB_MODE", "online")
         if mode != "online":
             raise UserError(
@@ -55,8 +55,7 @@ class WandbMirror(Mirror):
 
     def copy(self, copied: Copied) -> str:
         """See `Mirror`."""
-        import wandb
-
+        wandb = import_wandb()
         artifact = wandb.Artifact(self.artifact, type="model", metadata=copied.facts)
         for name in copied.names:
             artifact.add_file(str(copied.folder / name), name=name)
