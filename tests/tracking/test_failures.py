@@ -21,7 +21,7 @@ from tests.support.postgres import free_port
 from tests.tracking.test_tracking import RUN, TABLES, logged, tracking
 
 ROOT = Path(__file__).parents[2]
-PATHS = (ROOT / "src", ROOT)
+PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
 
 
 class Dead:
@@ -105,7 +105,7 @@ def test_the_service_of_a_program_that_has_ended_is_not_used(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "WANDB_SERVICE": f"3-1-unix-{tmp_path}/gone", "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        env={**os.environ, "WANDB_SERVICE": f"3-1-unix-{tmp_path}/gone", "PYTHONPATH": PATHS},
     )  # fmt: skip
     assert done.stdout.strip() == "8", done.stderr
 

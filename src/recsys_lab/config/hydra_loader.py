@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recsys_lab.config import config_dir
 from recsys_lab.config.errors import UserError
 from recsys_lab.config.origins import path_of, shown
-from recsys_lab.config.repository import Repository, StoredConfig
+from recsys_lab.config.repository import Repository, StoredConfig, is_kept
 from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
 
 _log = logging.getLogger(__name__)
@@ -48,6 +50,12 @@ OF_COMMANDS = (
     *("hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config"),
 )
 """Settings for the command line, in addition to ``hydra/GROUP=CHOICE`` of installed plugins."""
+
+_COMPOSED: dict[tuple[Any, ...], DictConfig] = {}
+"""The files of a config, in order, and their packages -> the config before overrides of values.
+
+A command composes its config several times, a sweep once for each point of its space.
+"""
 
 _PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
 _HYDRAS_OWN = "hydra._internal.core_plugins."
@@ -118,27 +126,40 @@ class Loader(ConfigLoaderImpl):
         self._primary = config_name
         loaded = repo.load_config(config_path=config_name) if config_name is not None else None
         if loaded is not None:
-            self._refuse_file(config_name or "", self._embed_result_config(loaded, None))
+            self._refuse_file(config_name or "", loaded, None)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
         self.defaults = defaults
-        return super()._compose_config_from_defaults_list(defaults, repo)
+        files = [repo.load_config(config_path=str(default.config_path)) for default in defaults]
+        key = tuple(
+            (id(file), default.config_path, default.package, default.primary)
+            for file, default in zip(files, defaults, strict=True)
+        )
+        if key not in _COMPOSED:
+            cfg = super()._compose_config_from_defaults_list(defaults, repo)
+            if not all(file is not None and is_kept(file) for file in files):
+                return cfg
+            _COMPOSED[key] = cfg
+        return deepcopy(_COMPOSED[key])
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         name = str(default.config_path)
         raw = repo.load_config(config_path=name)
         if raw is not None:
-            self._refuse_file(name, self._embed_result_config(raw, default.package))
-        return super()._load_single_config(default, repo)
+            self._refuse_file(name, raw, default.package)
+        loaded = super()._load_single_config(default, repo)
+        if raw is not None and loaded.config is raw.config:
+            loaded = replace(loaded, config=deepcopy(raw.config))  # Hydra changes what it merges
+        return loaded
 
-    def _refuse_file(self, name: str, loaded: ConfigResult) -> None:
+    def _refuse_file(self, name: str, loaded: ConfigResult, package: str | None) -> None:
         """Refuse a user's file with refused settings."""
         if not loaded.path.startswith("file:") or _is_the_labs(loaded.path):
             return  # a config of the lab, or of an installed package
-        config = loaded.config
+        config = self._embed_result_config(loaded, package).config
         if isinstance(config, DictConfig) and name != self._primary:  # not a stored run's config
             for _, old in _targets("", config):
                 if old != current(old):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from recsys_lab.config import UserError
 from recsys_lab.config.origins import STORED, path_of, shown
 
-_READ: dict[tuple[str, Path, bytes], ConfigResult | None] = {}
-"""Source, path and content of a config file -> the file as Hydra reads it.
+_READ: dict[tuple[str, Path | str, bytes], ConfigResult | None] = {}
+"""Source, path and content of a config file -> the file as Hydra reads it, never changed.
 
-A command composes its config several times, a sweep once for each point of its space.
+The files of Hydra itself have no content here, as they do not change while a process lives.
 """
 
 
@@ -68,7 +68,7 @@ class Repository(ConfigRepository):
             return self._of_run(self._stored, config_path)
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
-            return super().load_config(config_path)
+            return self._of_package(source, config_path)
         path = path_of(source.path, config_path)
         file = shown(path)
         try:
@@ -83,7 +83,20 @@ class Repository(ConfigRepository):
             raise UserError(f"{file}: not valid YAML: {_of_yaml(error)}") from error
         except OSError as error:
             raise UserError(f"{file}: cannot be read as a config: {error}") from error
-        return deepcopy(_READ[key])  # Hydra changes what it gets
+        return _READ[key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Repository:
+        """Hydra copies the repository to replace the list of sources in the copy."""
+        return copy(self)
+
+    def _of_package(self, source: ConfigSource | None, config_path: str) -> ConfigResult | None:
+        key = (source.full_path() if source else "", config_path, b"")
+        if key in _READ:
+            return _READ[key]
+        loaded = super().load_config(config_path)
+        if loaded is not None and loaded.provider == "hydra":
+            _READ[key] = loaded
+        return loaded
 
     def _of_run(self, stored: StoredConfig, config_path: str) -> ConfigResult:
         config = OmegaConf.create(dict(stored.parts[config_path]))
@@ -111,6 +124,11 @@ class Repository(ConfigRepository):
             with path.open(encoding="utf-8-sig") as text:
                 loaded.header = ConfigSource._get_header_dict(text.read(512))
         return loaded
+
+
+def is_kept(loaded: ConfigResult) -> bool:
+    """Whether a file is the same object each time it is loaded with the same content."""
+    return any(loaded is kept for kept in _READ.values())
 
 
 def _of_yaml(error: YAMLError) -> str:
