@@ -107,7 +107,7 @@ def measure(log: Path) -> dict[str, float]:
     """Prepare in this process, train in another."""
     folder = prepare_from(config(log)).path
     command = [sys.executable, __file__, "--train", str(log), str(folder)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, float] = json.loads(output.splitlines()[-1])
     return result
 

@@ -138,3 +138,16 @@ def test_records_of_older_versions_have_no_mark():
     del values["config"]["debug"], values["config"]["from"]
     Path("pop/run.json").write_text(json.dumps({**values, "digest": None}))
     assert run_command(["compare", "pop"]) == 0
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_smoke_test_of_ones_own_marks_its_runs(capsys):
+    own = Path("mine/debug/tiny.yaml")
+    own.parent.mkdir(parents=True)
+    own.write_text("recipe:\n  max_epochs: 1\n")
+    command = ["train", *COUNTS, "--config-dir", "mine", "debug=tiny", "run_dir=tiny"]
+    assert run_command(command) == 2
+    assert "add the line debug: tiny" in capsys.readouterr().err
+    own.write_text("# @package _global_\ndebug: tiny\nfilter:\n  sample_users: 20\n")
+    assert run_command(command) == 0
+    assert record("tiny")["name"] == "Popularity (debug=tiny)"

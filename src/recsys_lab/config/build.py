@@ -43,7 +43,12 @@ def component_targets(cfg: DictConfig) -> dict[str, str]:
     """The class of every component of a config, by its key."""
     from omegaconf import DictConfig, OmegaConf
 
-    nodes = {str(key): cfg[key] for key in cfg if not OmegaConf.is_missing(cfg, key)}
+    nodes = {
+        str(key): cfg[key]
+        for key in cfg
+        # Interpolations of Hydra can only be read while one of its jobs runs.
+        if not OmegaConf.is_missing(cfg, key) and not OmegaConf.is_interpolation(cfg, key)
+    }
     return {
         key: str(node["_target_"])
         for key, node in nodes.items()

@@ -188,6 +188,7 @@ class _Preflight:
     def problems_of(self, cfg: DictConfig, overrides: Sequence[Override]) -> list[str]:
         """The problems of a composed config, which `HydraConfig` is set to."""
         HydraConfig.instance().set_config(cfg)
+        self.problems += _unmarked(cfg)
         values = [o for o in overrides if not self._is_group(o)]
         sources = ConfigSources(self.loader, values, self.loader.defaults, self.request.as_typed)
         return find_problems(_without_hydra(cfg), self.request.schema, sources)
@@ -228,6 +229,17 @@ class _Preflight:
 
 
 _KEY = re.compile(r"(\+\+?|~)?[\w./@:$-]+")
+
+
+def _unmarked(cfg: DictConfig) -> list[str]:
+    """A smoke test whose file does not mark the run, which would be compared like any other."""
+    choice = cfg.hydra.runtime.choices.get("debug")
+    if choice is None or isinstance(cfg.get("debug"), str):
+        return []
+    return [
+        f"debug={choice}: its file does not mark the run as a smoke test; begin the file with "
+        f"# @package _global_ and add the line debug: {choice}"
+    ]
 
 
 def _single(override: Override, value: str) -> Override:
