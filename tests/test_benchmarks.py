@@ -5,9 +5,9 @@ import sys
 
 import polars as pl
 import pytest
+from scripts import benchmark_training
 
 from recsys_lab.config.build import component_targets
-from scripts import benchmark_training
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ def component_targets(cfg: DictConfig) -> dict[str, str]:
     from omegaconf import DictConfig, OmegaConf
 
     nodes = {
-        str(key): cfg[key]
-        for key in cfg
+        key: cfg[key]
+        for key in map(str, cfg)
         # Interpolations of Hydra can only be read while one of its jobs runs.
         if not OmegaConf.is_missing(cfg, key) and not OmegaConf.is_interpolation(cfg, key)
     }

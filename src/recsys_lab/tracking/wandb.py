@@ -88,7 +88,7 @@ class WandbTracker(Tracker):
             config={**run.config, "code_commit": run.commit},
             dir=str(folder),
             settings=wandb.Settings(
-                mode=mode,  # type: ignore[arg-type]
+                mode=mode,
                 init_timeout=self.config.init_timeout,
                 login_timeout=self.config.init_timeout,
                 finish_timeout=self.config.init_timeout,
