@@ -29,13 +29,13 @@ from .steps import Run, advised, do, in_process_of_its_own, require, said, start
 STORAGE = "SWEEP_STORAGE"
 NAME = "boxes"
 STUDY = Path("sweeps", NAME)
-TRIALS = 12
+TRIALS = 8
 SEARCH = (
     "data.num_users=200", "data.num_items=60", "recipe.max_epochs=2", "tracking=none",
     "search.params.model.hidden_dim=choice(8,16,32)",
     "search.params.recipe.learning_rate=choice(1e-3,2e-3,4e-3,8e-3)",
 )  # fmt: skip
-"""A search of 12 small models."""
+"""A space of 12 small models."""
 
 
 def journey(run: Run, search: Sequence[str] = SEARCH) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import yaml
 
@@ -113,9 +114,11 @@ def _check_comparison(said: str) -> None:
 
 
 def _tested(folder: Path, run: Path) -> Any:
-    """The first customer with a test result."""
-    number = pl.read_parquet(run / "test_users.parquet")["user"][0]
-    return pl.read_parquet(folder / "users.parquet")["user_id"][int(number)]
+    """The customer with a test result who has bought the least."""
+    tested = pl.read_parquet(run / "test_users.parquet")["user"].to_numpy()
+    events_U = np.diff(np.load(folder / "offsets.npy"))
+    user = tested[events_U[tested].argmin()]
+    return pl.read_parquet(folder / "users.parquet")["user_id"][int(user)]
 
 
 def _check_reasons(rows: pl.DataFrame) -> None:

@@ -15,14 +15,14 @@ from tests.data.conftest import shared
 
 __all__ = ["shared"]
 
-WHERE = "user_id<12500,price>0"
+WHERE = "user_id<12450,price>0"
 
 
 def test_from_a_tills_file_to_the_reasons_for_a_customer(shared, tmp_path, monkeypatch, capsys):
     """The file is as pandas writes it; the script checks each step."""
     monkeypatch.chdir(tmp_path)
     log = pl.read_parquet(shared / "online-retail/online_retail.parquet")
-    few = log.filter((pl.col("CustomerID") < 12_650) | pl.col("CustomerID").is_null())
+    few = log.filter((pl.col("CustomerID") < 12_500) | pl.col("CustomerID").is_null())
     few = few.filter(pl.col("CustomerID").is_not_null() | (pl.int_range(pl.len()) % 40 == 0))
     few.with_columns(pl.col("InvoiceDate").dt.strftime("%-m/%-d/%Y %-H:%M")).write_csv("till.csv")
     said: list[str] = []
@@ -43,8 +43,8 @@ def test_from_a_tills_file_to_the_reasons_for_a_customer(shared, tmp_path, monke
     assert "have a negative quantity: returns" in text
     [manifest] = Path("prepared").glob("*/manifest.json")
     assert json.loads(manifest.read_text())["settings"]["filter"]["where"] == WHERE
-    assert "user_id&lt;12500,price&gt;0" in (manifest.parent / "card.html").read_text()
+    assert "user_id&lt;12450,price&gt;0" in (manifest.parent / "card.html").read_text()
     users = pl.read_parquet(manifest.parent / "users.parquet")["user_id"]
     assert users.dtype == pl.Int64
-    assert users.max() < 12_500
+    assert users.max() < 12_450
     assert record("runs/sasrec")["protocol"] == record("runs/item_knn")["protocol"]
