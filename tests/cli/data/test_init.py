@@ -78,7 +78,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys):
+def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys, caplog):
     FORMS[form](form)
     assert run_command(["init", form]) == 0
     config, text, out = read("my_till" if form[0] == "m" else "till", capsys)
@@ -96,8 +96,12 @@ def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys):
         assert data["decimal_comma"] is True
         assert data["timestamp_format"] == "%d.%m.%Y %H:%M"
     assert run_command(printed(out, "prepare the data and see its card")) == 0
+    told = " ".join([*capsys.readouterr(), *caplog.messages]).split()
     (manifest,) = Path("prepared").glob("*/manifest.json")
     made = json.loads(manifest.read_text())
+    for warning in made["warnings"]:
+        assert " ".join(told).count(" ".join(warning.split())) == 1
+    assert bool(made["warnings"]) == (form == "till.csv")  # customers such as 1000.0
     dropped = {entry["step"]: entry["dropped"] for entry in made["counts"]}
     assert (dropped["returns"], dropped["excluded items"]) == (3, 4)
     assert made["num_interactions"] == 144 - 3 - 4

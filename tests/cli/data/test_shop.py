@@ -41,6 +41,10 @@ def test_from_a_tills_file_to_the_reasons_for_a_customer(shared, tmp_path, monke
     assert "POSTAGE" in config["filter"]["exclude_items"]
     assert config["split"] == {"unit": "basket"}
     assert "have a negative quantity: returns" in text
+    basket = json.loads(Path("why/explanation.json").read_text())["wanted"]
+    assert len(basket) > 1
+    assert f"actual next items ({len(basket)}): {basket[0].strip()}" in " ".join(said[-2].split())
+    assert "loss" not in said[-1]  # which ItemKNN does not use
     [manifest] = Path("prepared").glob("*/manifest.json")
     assert json.loads(manifest.read_text())["settings"]["filter"]["where"] == WHERE
     assert "user_id&lt;12450,price&gt;0" in (manifest.parent / "card.html").read_text()
