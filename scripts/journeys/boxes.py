@@ -63,7 +63,7 @@ def journey(run: Run, search: Sequence[str] = SEARCH) -> None:
     require(report.is_file(), f"there is no {report}")
     do(run, [*advised(text, "retrain and test the best config"), "run_dir=best"])
     values = json.loads(Path("best/run.json").read_text())
-    best = max(trial.value for trial in trials)
+    best = max(trial.values[0] for trial in trials)
     again = values["validation"]["ndcg@10"]
     require(again == best, f"the best trial had val/ndcg@10 {best}, trained again {again}")
     require("test" in values, "the best config was not tested")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from .steps import Run, advised, do, in_process_of_its_own, require
 
