@@ -13,7 +13,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
-from recsys_lab.config.hydra_loader import _warn_moved, _warn_renamed
+from recsys_lab.config.old_names import warn_moved, warn_renamed
 from recsys_lab.moved import current, current_key, old_keys, with_current_names
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, rewrite, train, write_log
@@ -122,7 +122,7 @@ def composed(*overrides, folder=None):
 
 
 def test_an_option_by_its_old_name_is_set_and_its_new_name_named(tmp_path, caplog):
-    _warn_renamed.cache_clear()
+    warn_renamed.cache_clear()
     config = composed("recipe.validate_every=3", "evaluation.list_length=30")
     assert config["recipe"]["validate_every_epochs"] == 3
     assert config["evaluation"]["max_k"] == 30
@@ -140,7 +140,7 @@ def test_an_option_by_its_old_name_is_set_and_its_new_name_named(tmp_path, caplo
 
 
 def test_an_old_class_that_is_typed_says_what_to_write(caplog):
-    _warn_moved.cache_clear()
+    warn_moved.cache_clear()
     old, new = (
         f"recsys_lab.models.{part}.Popularity" for part in ("popularity", "classical.popularity")
     )

@@ -9,12 +9,12 @@ The parts are those of ``docs/how-to/add``. They are explained, tried with ``deb
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from .how_to import follow
+from .steps import Run, do, in_process_of_its_own
 
 MODULES = ("my_models", "my_losses", "my_metrics")
 OWN = ["--config-dir", "conf", "model=mean_pool", "loss=hinge", "experiment=effort"]
@@ -36,11 +36,11 @@ COMMANDS: Sequence[tuple[int, list[str]]] = (
 """Exit status and arguments of each command."""
 
 
-def journey(run: Callable[[Sequence[str]], int]) -> None:
+def journey(run: Run) -> None:
     """Do everything in the current folder.
 
     Args:
-        run: runs a command of the lab, and returns its exit status.
+        run: see `steps.Run`.
 
     Raises:
         SystemExit: a command ended with another status than expected.
@@ -48,15 +48,7 @@ def journey(run: Callable[[Sequence[str]], int]) -> None:
     for page in ("add-a-model", "add-a-loss", "add-a-metric"):
         follow(page)
     for expected, arguments in COMMANDS:
-        code = run(arguments)
-        if code != expected:
-            command = " ".join(arguments)
-            raise SystemExit(f"recsys-lab {command}: exit status {code}, expected {expected}")
-
-
-def _process(arguments: Sequence[str]) -> int:
-    print("$ recsys-lab", *arguments, flush=True)
-    return subprocess.run([sys.executable, "-m", "recsys_lab", *arguments], check=False).returncode
+        do(run, arguments, expected)
 
 
 if __name__ == "__main__":
@@ -64,4 +56,4 @@ if __name__ == "__main__":
     folder.mkdir(parents=True)
     os.chdir(folder)
     os.environ["RECSYS_LAB_ALLOWED_TARGETS"] = ",".join(MODULES)
-    journey(_process)
+    journey(in_process_of_its_own)

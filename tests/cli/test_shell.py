@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra._internal.config_repository import CachingConfigRepository
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
@@ -158,6 +159,24 @@ class TestRealCommand:
         assert "(one of 'full', 'sizes'; default full)" in " ".join(done.stdout.split())
         assert packages(modules).isdisjoint({*HEAVY, "hydra"})
         assert len(modules) < 400
+
+    def test_help_of_a_verb_is_light_and_composes_once(self, tmp_path, monkeypatch, capsys):
+        modules, done = fresh("train", "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert packages(modules).isdisjoint({*HEAVY, "numpy"})
+        assert len(modules) < 550
+        copies, whole = [], CachingConfigRepository.__init__
+
+        def copied(self, delegate):
+            copies.append(delegate)
+            whole(self, delegate)
+
+        monkeypatch.setattr(CachingConfigRepository, "__init__", copied)
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit):
+            run_command(["train", "--help"])
+        assert capsys.readouterr().out == done.stdout
+        assert len(copies) == 1  # a copy to compose; none for each of a hundred groups
 
     @pytest.mark.parametrize("verb", sorted(VERBS))
     def test_each_verb_has_help(self, verb, tmp_path, monkeypatch, capsys):

@@ -199,6 +199,14 @@ def test_a_limit_goes_with_its_fact(tmp_path, change, gone):
     assert len(without) == len(whole) - 1
 
 
+def test_another_seed_of_a_deterministic_model_changes_nothing(tmp_path):
+    values = rich(tmp_path / "run").values
+    for name, needs_seeds in (("item_knn.ItemKNN", False), ("ials.IALS", True)):
+        model = {"_target_": f"recsys_lab.models.classical.{name}"}
+        fitted = {**values, "epochs": [], "config": {**values["config"], "model": model}}
+        assert any("Only one seed" in limit for limit in limits(fitted, SLICES)) == needs_seeds
+
+
 def test_limits_of_slices_need_these():
     some = [row for row in SLICES if row["users"] > 99 and row["value"] != "yes"]
     assert limits({"status": "finished", "test": {"a": 1}, "intervals": {"a": [0, 1]}}, some) == []

@@ -54,6 +54,8 @@ def test_the_line_names_the_metric_the_best_trial_and_the_time_left(tmp_path):
     limited = plan(tmp_path, timeout=100)
     assert status_line(limited, trials, [state("trial 2", trials=2)], 90).endswith("10 s left")
     assert status_line(plan(tmp_path), [], [], 3) == "0 complete of 6; 3 s so far"
+    ended = [trial(number, number + 1, 0.1) for number in range(6)]
+    assert status_line(plan(tmp_path), ended, [state("-", 6)], 9).endswith("; 9 s so far")
 
 
 def test_a_failed_trial_that_ran_again_is_counted_once(tmp_path):

@@ -33,7 +33,7 @@ from recsys_lab.config.compose import (
     with_plain_groups,
 )
 from recsys_lab.config.errors import one_line, report
-from recsys_lab.config.hydra_loader import RefusedSetting
+from recsys_lab.config.hydra_loader import Loader, RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
 from recsys_lab.config.verbs import VERBS, Verb
@@ -73,9 +73,10 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
         bare_as_key(args.overrides, name, verb), multirun=args.multirun
     )
     request = _rewritten(name, verb, args)
+    loader = make_loader(request)
     would_be: list[str] = []
     if args.help or args.cfg or args.info:
-        would_be = check_to_print(request, finds_problems=bool(args.cfg))
+        would_be = check_to_print(request, loader, finds_problems=bool(args.cfg))
     elif not (args.hydra_help or args.shell_completion):
         request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
     args.overrides = request.overrides
@@ -83,7 +84,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     jobs = jobs_of(wanted if name == "train" else 1, args) if runs else Jobs()
     results: list[Any] = []
     try:
-        _hydra(_task(name, verb, results, jobs, request.as_typed), args, parser, request)
+        _hydra(_task(name, verb, results, jobs, request.as_typed), args, parser, request, loader)
         jobs.wait()
     finally:
         if name == "train" and jobs.all:
@@ -166,13 +167,14 @@ def _hydra(
     args: argparse.Namespace,
     parser: argparse.ArgumentParser,
     request: Request,
+    loader: Loader,
 ) -> None:
     """Hydra's main function with the lab's config loader.
 
     Raises:
         UserError: flags exclude each other, or a setting is refused.
     """
-    hydra = Hydra(task_name=request.config_name, config_loader=make_loader(request))
+    hydra = Hydra(task_name=request.config_name, config_loader=loader)
     GlobalHydra.instance().initialize(hydra)
     try:
         _act(hydra, task, args, parser, request)

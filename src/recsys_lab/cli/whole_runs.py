@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import ListConfig
 
-from recsys_lab.comparison.collect import SWEEPS
 from recsys_lab.pages.terminal import tell
-from recsys_lab.runs.references import resolved
 
 if TYPE_CHECKING:
     from recsys_lab.config.verbs import Verb
@@ -55,6 +53,9 @@ def _override(text: str, verb: Verb) -> str:
 
 def _whole_run(key: str, text: str) -> str:
     """The run directory that a reference means; other texts as they are."""
+    from recsys_lab.comparison.collect import SWEEPS
+    from recsys_lab.runs.references import resolved
+
     if not text or text == "auto" or os.path.exists(text) or (SWEEPS / text).is_dir():
         return text
     folder = resolved(key, text)

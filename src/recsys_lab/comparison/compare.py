@@ -28,7 +28,6 @@ from recsys_lab.comparison.results import Comparison, Metric, Pair, Run, Score, 
 from recsys_lab.comparison.samples import Samples
 from recsys_lab.comparison.systems import (
     group_runs,
-    is_deterministic,
     newest_of_each_seed,
     system_names,
     system_settings,
@@ -38,6 +37,7 @@ from recsys_lab.config import UserError, did_you_mean
 from recsys_lab.evaluation.intervals import FEWEST_USERS
 from recsys_lab.runs.find import LeftOut
 from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.seeds import is_deterministic
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Comparer:
     def _is_deterministic(self, group: Sequence[int]) -> bool:
         first, *others = (self.results[run].values_UM for run in group)
         equal = all(np.array_equal(first, other, equal_nan=True) for other in others)
-        return is_deterministic(self.records[group[0]]) or (bool(others) and equal)
+        return is_deterministic(self.records[group[0]].values) or (bool(others) and equal)
 
     def _check_users(self) -> bool:
         """Whether all runs were evaluated on the same users and targets.

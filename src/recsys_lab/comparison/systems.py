@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recsys_lab.comparison.identity import identity
-from recsys_lab.config import UserError
-from recsys_lab.config.targets import import_class
-from recsys_lab.contracts import traits
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.find import LeftOut, flatten
 from recsys_lab.runs.neutral import is_neutral
@@ -50,17 +47,6 @@ def group_runs(records: Sequence[RunRecord], by: str) -> list[list[int]]:
         key = json.dumps([fingerprint, system_settings(record, by)], sort_keys=True)
         groups.setdefault(key, []).append(run)
     return list(groups.values())
-
-
-def is_deterministic(record: RunRecord) -> bool:
-    """Whether the model's class declares that it ignores the seed, see `Traits`."""
-    if record.values.get("epochs"):
-        return False
-    try:
-        model = import_class(record.values["config"]["model"]["_target_"], "model")
-    except (UserError, ImportError):  # the class is not installed here
-        return False
-    return bool(traits(model).ignores_seed)
 
 
 def newest_of_each_seed(

@@ -129,7 +129,9 @@ def differing_table(comparison: Comparison) -> rich.table.Table:
     table = _table(comparison, "what differs", heads, rows)
     hidden = len(comparison.differing) - len(shared)
     if hidden:
-        table.caption = f"and {hidden} settings that only some systems have (all with output=DIR)"
+        table.caption = (
+            f"and {hidden} settings that only some systems have; the report (output=DIR) has all"
+        )
         table.caption_justify = "left"
     return table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -53,7 +53,7 @@ class _Parsed:
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
         self.imports: dict[str, tuple[str, str | None]] = {}
-        for node in ast.walk(tree):
+        for node in _imports(tree.body):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
                     self.imports[alias.asname or alias.name] = (node.module, alias.name)
@@ -66,6 +66,18 @@ class _Parsed:
             for node in tree.body
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
+
+
+def _imports(body: Sequence[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports of a module or a branch; those in functions bind no name of the module."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If):
+            yield from _imports([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            handlers = [line for handler in node.handlers for line in handler.body]
+            yield from _imports([*node.body, *handlers, *node.orelse, *node.finalbody])
 
 
 @lru_cache(maxsize=1024)
@@ -118,6 +130,10 @@ class ClassSource:
         if not node.bases:
             raise Unreadable
         return source._config_of_base(node.bases[0])
+
+    def docstring(self, name: str) -> str | None:
+        """The module's docstring, or that of a class."""
+        return ast.get_docstring(self._tree) or ast.get_docstring(self._class(ast.Name(name))[1])
 
     def defines(self, name: str, method: str) -> bool:
         """Whether a class, or a base class that can be read, defines a method."""

@@ -8,11 +8,9 @@ trials of a sweep, ``--cfg`` and ``--help``.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,27 @@ from hydra._internal.config_repository import (
 )
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from recsys_lab.config import config_dir
-from recsys_lab.config.errors import UserError
+from recsys_lab.config.old_names import (
+    forced,
+    rename_options,
+    rename_targets,
+    resolved,
+    targets_in,
+    warn_moved,
+    warn_of_typed,
+)
 from recsys_lab.config.origins import path_of, shown
 from recsys_lab.config.repository import Repository, StoredConfig, is_kept
-from recsys_lab.moved import WORKS_UNTIL, current, current_key, old_keys
-
-_log = logging.getLogger(__name__)
+from recsys_lab.moved import current
 
 OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
 """Settings below ``hydra`` that a file may set to any value: output folders and help text."""
@@ -85,6 +89,7 @@ class Loader(ConfigLoaderImpl):
         self.repository = Repository(config_search_path, stored)
         self.defaults: list[ResultDefault] = []
         self._primary: str | None = None
+        self._last: tuple[Any, DictConfig] | None = None
 
     def load_configuration(
         self,
@@ -94,27 +99,47 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Compose a config, as Hydra does.
+        """Compose a config, as Hydra does; once if it is asked for the same one again.
 
         Raises:
             RefusedSetting: a file or an override sets a refused setting.
         """
+        asked = (config_name, [*overrides], run_mode, from_shell, validate_sweep_overrides)
+        if self._last is not None and self._last[0] == asked:
+            return deepcopy(self._last[1])
         typed = OverridesParser.create().parse_overrides(overrides)
         for override in typed:
             _refuse_typed(override)
-            _warn_of_typed(override)
+            warn_of_typed(override)
         cfg: DictConfig = super().load_configuration(
             config_name,
-            [*map(_forced, overrides, typed)],
+            [*map(forced, overrides, typed)],
             run_mode,
             from_shell,
             validate_sweep_overrides,
         )
         keys = {override.key_or_group for override in typed}
         _refuse_composed(cfg, keys)
-        _rename_targets(cfg)
-        _rename_options(cfg, keys)
-        return cfg
+        rename_targets(cfg)
+        rename_options(cfg, keys)
+        self._last = (asked, cfg)
+        return deepcopy(cfg)
+
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        """The choices of a group, or the groups in it.
+
+        Hydra copies the repository first, as the search path may be set by a config or an override;
+        ``--help``, which asks for a hundred groups, names neither.
+        """
+        if config_name is None and not overrides:
+            return list(self.repository.get_group_options(group_name, results_filter))
+        return list(super().get_group_options(group_name, results_filter, config_name, overrides))
 
     def _process_config_searchpath(
         self,
@@ -161,9 +186,9 @@ class Loader(ConfigLoaderImpl):
             return  # a config of the lab, or of an installed package
         config = self._embed_result_config(loaded, package).config
         if isinstance(config, DictConfig) and name != self._primary:  # not a stored run's config
-            for _, old in _targets("", config):
+            for _, old in targets_in("", config):
                 if old != current(old):
-                    _warn_moved(str(shown(path_of(loaded.path, name))), old)
+                    warn_moved(str(shown(path_of(loaded.path, name))), old)
         if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
             return
         hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
@@ -192,89 +217,21 @@ def _refuse_typed(override: Override) -> None:
             raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
 
 
-def _warn_of_typed(override: Override) -> None:
-    """Warn of a class that is typed by its old name."""
-    if override.is_delete() or override.is_sweep_override():  # a multirun's jobs come here, too
-        return
-    typed = OmegaConf.create({})
-    OmegaConf.update(typed, override.key_or_group, override.value(), force_add=True)
-    for path, old in _targets("", typed):
-        if old != current(old):
-            _warn_moved(path.lstrip("."), old)
-
-
 def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
     """Refuse settings that are only visible in the composed config, e.g. chosen plugins."""
     for path in ("callbacks", "job.env_set", "job.env_copy"):
         if OmegaConf.select(cfg.hydra, path):
             raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
     for part, own in _PLUGINS.items():
-        target = str(_resolved(_resolved(cfg.hydra, part), "_target_"))
+        target = str(resolved(resolved(cfg.hydra, part), "_target_"))
         if not target.startswith(f"{_HYDRAS_OWN}{own}.") and f"hydra/{part}" not in typed:
             raise RefusedSetting(
                 f"hydra/{part}: {target} chosen by a file; type hydra/{part}=NAME in the command: "
                 f"in a file it {_FORBIDDEN}"
             )
-        for path, name in _targets(part, _resolved(cfg.hydra, part)):
+        for path, name in targets_in(part, resolved(cfg.hydra, part)):
             if not name.startswith(_INSTALLED):
                 raise RefusedSetting(f"{_named(path)}: {name!r} {_FORBIDDEN}")
-
-
-def _rename_targets(node: Any) -> None:
-    """Replace old names of moved components by the current ones."""
-    if isinstance(node, DictConfig) and not node._is_none():
-        for key in list(node.keys()):
-            value = node._get_node(key)
-            if key == "_target_" and value is not None and isinstance(value._value(), str):
-                with flag_override(node, "readonly", False):
-                    node[key] = current(value._value())
-            else:
-                _rename_targets(value)
-    elif isinstance(node, ListConfig) and not node._is_none():
-        for index in range(len(node)):
-            _rename_targets(node._get_node(index))
-
-
-def _forced(text: str, override: Override) -> str:
-    """The override; an old name, which no config has, gets ``++`` and is renamed later."""
-    is_old = override.key_or_group in old_keys() and not override.is_delete()
-    return f"++{text.lstrip('+')}" if is_old else text
-
-
-def _rename_options(cfg: DictConfig, typed: set[str]) -> None:
-    """Rename old options of the lab's components; the command line has precedence over files.
-
-    Args:
-        cfg: the composed config.
-        typed: the keys of the command line.
-    """
-    for key in old_keys():
-        new = current_key(key)
-        group, _, option = key.partition(".")
-        node = cfg._get_node(group) if group in cfg else None
-        if not isinstance(node, DictConfig) or node._is_none() or option not in node.keys():  # noqa: SIM118
-            continue
-        if not str(_resolved(node, "_target_")).startswith("recsys_lab."):
-            continue  # a user's class
-        value = node._get_node(option)
-        if new.partition(".")[2] in node.keys():  # noqa: SIM118 - false for a stored run's config
-            _warn_renamed(key)
-        if new in typed and key in typed:
-            raise UserError(f"{key}: the old name of {new}, which is given too; leave it out")
-        with flag_override(node, ["readonly", "struct"], False):
-            if new not in typed:
-                node[new.partition(".")[2]] = value
-            del node[option]
-
-
-@cache
-def _warn_renamed(key: str) -> None:
-    _log.warning("%s is now %s; use the new name: %s", key, current_key(key), WORKS_UNTIL)
-
-
-@cache
-def _warn_moved(where: str, old: str) -> None:
-    _log.warning("%s: %s is now %s; use the new name: %s", where, old, current(old), WORKS_UNTIL)
 
 
 def _within(path: str, allowed: Sequence[str]) -> bool:
@@ -292,23 +249,3 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, value in node.items():
         yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-def _targets(path: str, node: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(node, DictConfig) and not node._is_none():
-        for key in node.keys():  # noqa: SIM118 - iterating would resolve the values
-            if key == "_target_":
-                yield f"{path}.{key!s}", str(_resolved(node, key))
-            else:
-                yield from _targets(f"{path}.{key!s}", _resolved(node, key))
-    elif isinstance(node, ListConfig) and not node._is_none():
-        for index in range(len(node)):
-            yield from _targets(f"{path}.{index}", _resolved(node, index))
-
-
-def _resolved(node: Any, key: Any) -> Any:
-    """A value, or None if it is missing or can only be resolved when a job runs."""
-    try:
-        return node[key] if isinstance(node, DictConfig | ListConfig) else None
-    except (OmegaConfBaseException, LookupError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import resolve_name
@@ -73,6 +74,20 @@ def has_method(target: str, method: str) -> bool:
         return ClassSources().read(module).defines(name, method)
     except Unreadable:
         return callable(getattr(import_class(target), method, None))
+
+
+def first_sentence(target: str) -> str:
+    """The first paragraph of the module's docstring, or of the class's, in one line.
+
+    The source is parsed, not run, as by `schema_of_target`.
+    """
+    module, name = split_target(target)
+    try:
+        text = ClassSources().read(module).docstring(name)
+    except Unreadable:
+        reader = import_class(target)
+        text = inspect.getdoc(inspect.getmodule(reader)) or inspect.getdoc(reader)
+    return " ".join((text or name).split("\n\n")[0].split())
 
 
 def stated(target: str, attribute: str) -> Any:

@@ -12,6 +12,7 @@ from recsys_lab.config import command_line
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.runs.failure import described
 from recsys_lab.runs.find import flatten
+from recsys_lab.runs.model_card.facts import OF_TRAINING, compute_rows
 from recsys_lab.runs.provenance import DIFF
 from recsys_lab.runs.record import KILLED, NOT_VERIFIED
 from recsys_lab.runs.summary_tables import result_tables
@@ -89,8 +90,9 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
     if failure:
         yield "failure", failure
     config = values["config"]
+    unused = () if values.get("epochs") or not record.done else OF_TRAINING
     for group in ("model", "inputs", "loss", "recipe"):
-        if isinstance(config.get(group), dict):
+        if isinstance(config.get(group), dict) and group not in unused:
             settings = dict(config[group])
             name = str(settings.pop("_target_", "")).rpartition(".")[2]
             shown = ", ".join(f"{k}={format_value(v)}" for k, v in settings.items())
@@ -105,24 +107,9 @@ def _what(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _compute(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    compute = dict(values["compute"])
     for option, choice in (values.get("resolved") or {}).items():
         yield option, f"{choice} (auto)"
-    yield "wall time", f"{compute.pop('seconds'):,.1f} s"
-    yield "peak memory", f"{compute.pop('peak_memory_mebibytes'):,.0f} MiB"
-    if values.get("parameters") is not None:
-        yield "parameters", f"{values['parameters']:,}"
-    yield from _shown({key: value for key, value in compute.items() if value is not None})
-    best = values.get("best") or {}
-    if best:
-        yield "best epoch", f"{best['epoch'] + 1} of {len(values['epochs'])}"
-    if values.get("refit"):
-        epochs = values["refit"].get("epochs")
-        begin = "its initial weights" if values["refit"].get("init_from") else "scratch"
-        how = "" if epochs is None else f", {epochs} epochs from {begin}"
-        yield "refit", f"on {values['refit']['interactions']:,} training and validation events{how}"
-    machine = values.get("machine") or {}
-    yield "machine", ", ".join(f"{k} {v}" for k, v in machine.items())
+    yield from compute_rows(values)
 
 
 def _files(record: RunRecord) -> Iterator[tuple[str, str]]:

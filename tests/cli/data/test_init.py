@@ -14,9 +14,6 @@ import pytest
 import yaml
 
 from recsys_lab.cli.main import run_command
-from tests.data.conftest import shared
-
-__all__ = ["shared"]
 
 START = datetime(2024, 3, 1, 9, 5)
 
@@ -81,7 +78,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys):
+def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys, caplog):
     FORMS[form](form)
     assert run_command(["init", form]) == 0
     config, text, out = read("my_till" if form[0] == "m" else "till", capsys)
@@ -99,8 +96,12 @@ def test_what_is_proposed_is_right_and_the_printed_command_works(form, capsys):
         assert data["decimal_comma"] is True
         assert data["timestamp_format"] == "%d.%m.%Y %H:%M"
     assert run_command(printed(out, "prepare the data and see its card")) == 0
+    told = " ".join([*capsys.readouterr(), *caplog.messages]).split()
     (manifest,) = Path("prepared").glob("*/manifest.json")
     made = json.loads(manifest.read_text())
+    for warning in made["warnings"]:
+        assert " ".join(told).count(" ".join(warning.split())) == 1
+    assert bool(made["warnings"]) == (form == "till.csv")  # customers such as 1000.0
     dropped = {entry["step"]: entry["dropped"] for entry in made["counts"]}
     assert (dropped["returns"], dropped["excluded items"]) == (3, 4)
     assert made["num_interactions"] == 144 - 3 - 4
@@ -199,47 +200,6 @@ def test_advice_on_bad_files_works(fault, capsys):
     subprocess.run(command, shell=True, check=True)
     words = shlex.split(then)[1:] if then else ["init", command.rpartition("> ")[2].strip()]
     assert run_command(words) == 0
-
-
-def test_a_shops_journey(shared, capsys):
-    """A till's file as pandas writes it: init, two models, comparison, reasons, card."""
-    log = pl.read_parquet(shared / "online-retail/online_retail.parquet")
-    few = log.filter((pl.col("CustomerID") < 12_650) | pl.col("CustomerID").is_null())
-    few = few.filter(pl.col("CustomerID").is_not_null() | (pl.int_range(pl.len()) % 40 == 0))
-    few.with_columns(pl.col("InvoiceDate").dt.strftime("%-m/%-d/%Y %-H:%M")).write_csv("till.csv")
-    assert run_command(["init", "till.csv"]) == 0
-    config, text, out = read("till", capsys)
-    assert config["data"]["user_column"] == "CustomerID"
-    assert config["data"]["timestamp_format"] == "%m/%d/%Y %H:%M"
-    assert config["data"]["quantity_column"] == "Quantity"
-    assert "POSTAGE" in config["filter"]["exclude_items"]
-    assert config["split"] == {"unit": "basket"}
-    assert "have a negative quantity: returns" in text
-    train = [*printed(out, "train"), "filter.where=user_id<12500,price>0", "tracking=none"]
-    small = ["model.hidden_dim=8", "model.feedforward_dim=8", "model.max_length=10",
-             "recipe.max_epochs=1", "evaluation.beyond_accuracy=[]"]  # fmt: skip
-    assert run_command([*train, *small, "run_dir=runs/sasrec"]) == 0
-    plain = ["model=popularity", "evaluation.beyond_accuracy=[]"]
-    assert run_command([*train, *plain, "run_dir=runs/popular"]) == 0
-    (manifest,) = Path("prepared").glob("*/manifest.json")  # one dataset for both
-    made = json.loads(manifest.read_text())
-    reasons = {entry["reason"]: entry["dropped"] for entry in made["counts"]}
-    returned = few.filter(pl.col("CustomerID").is_not_null(), pl.col("Quantity") < 0)
-    ids = few.filter(pl.col("CustomerID").is_not_null())["Description"].is_null().sum()
-    assert ids == 0
-    assert next(n for why, n in reasons.items() if why.startswith("return")) == len(returned)
-    assert made["settings"]["filter"]["where"] == "user_id<12500,price>0"
-    many = ["resamples=200", "permutations=200"]
-    assert run_command(["compare", "runs", *many, "output=table"]) == 0
-    tested = pl.read_parquet("runs/sasrec/test_users.parquet")["user"]
-    user = pl.read_parquet(manifest.parent / "users.parquet")["user_id"][int(tested[0])]
-    assert isinstance(user, int)
-    assert run_command(["explain", "runs/sasrec", "--user", str(user), "output=why"]) == 0
-    capsys.readouterr()
-    assert run_command(["show", "runs/popular", "card=true"]) == 0
-    card = (manifest.parent / "card.html").read_text()
-    assert "return (negative quantity)" in card
-    assert "user_id&lt;12500,price&gt;0" in card
 
 
 def test_a_time_that_no_name_shows_and_a_column_for_two_roles(capsys):

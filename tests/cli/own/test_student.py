@@ -25,7 +25,7 @@ def test_own_parts_from_the_first_command_to_the_comparison(tmp_path, monkeypatc
     def run(arguments):
         code = run_command(list(arguments))
         said.append(" ".join("".join(capsys.readouterr()).split()))
-        return code
+        return code, said[-1]
 
     forget()
     journey(run)

@@ -109,13 +109,6 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
     Raises:
         UserError: the arguments are invalid; lists all problems.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.utils import setup_globals
-    from hydra.errors import HydraException
-
-    from recsys_lab.config.quoting import literal
-
-    setup_globals()  # ${now:...}
     cfg: Any = OmegaConf.load(file)
     bare = [text for text in typed if _is_bare(text) or _is_of_others(text, verb)]
     if bare and not verb.takes_many and len(bare) > 1:
@@ -123,23 +116,9 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
         raise UserError(f"{name}: expected one {what}, got {len(bare)}: {', '.join(bare)}")
     if bare:
         cfg[verb.positional] = bare if verb.takes_many else bare[0]
-    problems, texts = [], {}
-    given = {verb.positional: " ".join(bare)} if bare else {}
-    for text in typed:
-        if text in bare:
-            continue
-        try:
-            override = OverridesParser.create().parse_override(literal(text, verb, several=False))
-            if override.is_sweep_override() or override.is_delete():
-                raise UserError(f"{name} takes one value per key")
-            key = override.key_or_group
-            if key in given:
-                meaning = _comments(file)[1].get(key, "")
-                raise UserError(f"{key} is given twice, also as {given[key]}; {key}: {meaning}")
-            OmegaConf.update(cfg, key, override.value(), force_add=True)
-            given[key] = texts[key] = text
-        except (HydraException, UserError) as error:
-            problems.append(f"{text}: {first_line(error)}")
+    given = {str(verb.positional): " ".join(bare)} if bare else {}
+    pairs = [text for text in typed if text not in bare]
+    texts, problems = _updated(cfg, pairs, given, name, verb, file) if pairs else ({}, [])
     if not problems and verb.positional and OmegaConf.is_missing(cfg, verb.positional):
         what = verb.positional if verb.takes_many else f"a {verb.positional}"
         raise UserError(f"give {what}: {verb.example}")
@@ -147,6 +126,45 @@ def _checked(file: Path, typed: Sequence[str], name: str, verb: Verb) -> DictCon
     if problems:
         raise UserError(report(problems))
     return cfg  # type: ignore[no-any-return]
+
+
+def _updated(
+    cfg: DictConfig,
+    pairs: Sequence[str],
+    given: Mapping[str, str],
+    name: str,
+    verb: Verb,
+    file: Path,
+) -> tuple[dict[str, str], list[str]]:
+    """Set the values of ``key=value`` in the config.
+
+    Returns:
+        The text of each key, and the problems with the others.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.utils import setup_globals
+    from hydra.errors import HydraException
+
+    from recsys_lab.config.quoting import literal
+
+    setup_globals()  # ${now:...}
+    texts: dict[str, str] = {}
+    problems = []
+    for text in pairs:
+        try:
+            override = OverridesParser.create().parse_override(literal(text, verb, several=False))
+            if override.is_sweep_override() or override.is_delete():
+                raise UserError(f"{name} takes one value per key")
+            key = override.key_or_group
+            before = {**given, **texts}
+            if key in before:
+                meaning = _comments(file)[1].get(key, "")
+                raise UserError(f"{key} is given twice, also as {before[key]}; {key}: {meaning}")
+            OmegaConf.update(cfg, key, override.value(), force_add=True)
+            texts[key] = text
+        except (HydraException, UserError) as error:
+            problems.append(f"{text}: {first_line(error)}")
+    return texts, problems
 
 
 def bare_as_key(arguments: Sequence[str], name: str, verb: Verb) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import shlex
@@ -16,8 +15,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from recsys_lab.config import UserError, config_dir, did_you_mean, first_line
+from recsys_lab.config.schema import first_sentence, has_method, schema_of_target
 from recsys_lab.config.targets import import_class
-from recsys_lab.data.sources.published.base import describe, variants
+from recsys_lab.data.sources.published.base import PublishedDataset, describe, variants
 from recsys_lab.pages.number_format import format_value
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
@@ -108,14 +108,17 @@ def find_entries(folders: Sequence[Path]) -> list[Entry]:
 def _entry(name: str, file: Path, folders: Sequence[Path]) -> Entry:
     try:
         options = _options(file, folders, set())
-        reader = import_class(options.pop("_target_", None), "data")
+        target = options.pop("_target_", None)
+        schema_of_target(target, "data")
+        # Other readers are not imported: their libraries take longer than everything else here.
+        may_be_published = has_method(target, PublishedDataset.unpacked.__name__)
+        reader = import_class(target, "data") if may_be_published else None
+        title = first_sentence(target)
     except (UserError, ImportError, OSError, ValueError, yaml.YAMLError) as error:
         return _plain(name, "unreadable", f"{file}: {first_line(error)}", "", {})
-    named = describe(reader, options)
-    if named is None:
-        return _plain(
-            name, "source", _first_sentence(reader), _command(name, options, file), options
-        )
+    named = describe(reader, options) if reader is not None else None
+    if reader is None or named is None:
+        return _plain(name, "source", title, _command(name, options, file), options)
     about = named.about
     return Entry(
         name=name,
@@ -160,12 +163,6 @@ def _options(file: Path, folders: Sequence[Path], seen: set[Path]) -> dict[str, 
         if other is not None:
             merged |= _options(other, folders, seen)
     return merged | loaded
-
-
-def _first_sentence(reader: type[Any]) -> str:
-    module = inspect.getmodule(reader)
-    text = (module.__doc__ if module else None) or reader.__doc__ or reader.__name__
-    return text.strip().split("\n\n")[0].replace("\n", " ")
 
 
 def _command(name: str, options: Mapping[str, Any], file: Path) -> str:

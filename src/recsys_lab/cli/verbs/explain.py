@@ -56,10 +56,12 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
 
 
 def _table(explanation: Explanation) -> Table:
-    next_items = "; ".join(explanation.wanted)
+    wanted = [item.strip() for item in explanation.wanted]
+    several = f"s ({len(wanted)})" if len(wanted) > 1 else ""
     caption = (
         f"{explanation.heading} ({explanation.model}, {explanation.method}, {explanation.phase} "
-        f"split); {counted(len(explanation.history), 'event')} read, actual next item: {next_items}"
+        f"split); {counted(len(explanation.history), 'event')} read, actual next "
+        f"item{several}: {'; '.join(wanted)}"
     )
     rows: list[tuple[str | Text, ...]] = []
     for index, item in enumerate(explanation.items):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +24,21 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     console = Terminal()
     try:
         for config in window_configs(cfg):
-            data = prepare_from(config)
-            print_data_card(console, data.manifest, data.path)
+            with _told() as messages:
+                data = prepare_from(config)
+            print_data_card(console, data.manifest, data.path, messages)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted("stopped; the unfinished dataset was removed") from None
+
+
+@contextmanager
+def _told() -> Iterator[set[str]]:
+    """The lab's log messages in the body, which the user has read."""
+    messages: set[str] = set()
+    handler, lab = logging.Handler(), logging.getLogger("recsys_lab")
+    handler.emit = lambda record: messages.add(record.getMessage())  # type: ignore[method-assign]
+    lab.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        lab.removeHandler(handler)

@@ -21,6 +21,7 @@ from recsys_lab.config.compose.request import COMPOSE_ERRORS, Request, make_load
 from recsys_lab.config.errors import did_you_mean, one_line, report
 from recsys_lab.config.help.own_choice import own_choice
 from recsys_lab.config.help.shell_words import not_a_pair, split_values
+from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices
@@ -39,7 +40,7 @@ def check(request: Request) -> DictConfig:
     Raises:
         UserError: one message with all problems.
     """
-    preflight = _Preflight(request)
+    preflight = _Preflight(request, make_loader(request))
     cfg = preflight.run()
     if preflight.problems:
         raise UserError(report(preflight.problems))
@@ -47,11 +48,12 @@ def check(request: Request) -> DictConfig:
     return cfg
 
 
-def check_to_print(request: Request, *, finds_problems: bool) -> list[str]:
+def check_to_print(request: Request, loader: Loader, *, finds_problems: bool) -> list[str]:
     """Check a command that only prints its config.
 
     Args:
         request: the command.
+        loader: of its config, which has composed it afterwards.
         finds_problems: whether to look for problems with the config itself, which takes longer.
 
     Returns:
@@ -61,7 +63,7 @@ def check_to_print(request: Request, *, finds_problems: bool) -> list[str]:
         UserError: a choice does not exist, which Hydra ignores for optional groups, or a secret
             would be printed.
     """
-    preflight = _Preflight(request)
+    preflight = _Preflight(request, loader)
     overrides = preflight.parsed()
     would_be: list[str] = []
     if not preflight.problems:
@@ -83,9 +85,9 @@ def check_to_print(request: Request, *, finds_problems: bool) -> list[str]:
 
 
 class _Preflight:
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, loader: Loader) -> None:
         self.request = request
-        self.loader = make_loader(request)
+        self.loader = loader
         self.problems: list[str] = []
 
     def run(self) -> DictConfig | None:

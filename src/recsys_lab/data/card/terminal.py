@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from recsys_lab.pages.table import Table
 _STYLES = {"leak": "bold red", "warning": "bold yellow", "property": "yellow", "note": "yellow"}
 
 
-def print_data_card(console: Console, manifest: Mapping[str, Any], folder: Path) -> None:
+def print_data_card(
+    console: Console, manifest: Mapping[str, Any], folder: Path, told: Collection[str] = ()
+) -> None:
     """Print everything about one dataset, and its folder.
 
     Args:
         console: 80 columns without colour are enough.
         manifest: as in ``manifest.json``.
         folder: the prepared dataset.
+        told: warnings that this command has given already, while it prepared the data.
     """
     parts = (counts_table, summary_table, split_table, leaks_list, features_table, about_list)
-    for warning in manifest["warnings"]:
+    for warning in (text for text in manifest["warnings"] if text not in told):
         console.print(Text.assemble(("warning", "bold yellow"), f": {warning}"))
     for part in parts:
         console.print(part(manifest))

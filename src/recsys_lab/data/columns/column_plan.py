@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from recsys_lab.data.columns.missing import missing_value_note
 from recsys_lab.data.raw import ParquetLog, Unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FILE = "_recsys_lab_file"
 """Column with the name of the file that a row is from, where there are several."""
@@ -142,6 +144,8 @@ def describe_rows(
         columns: the columns to show.
         rows: counted from 0, ascending.
     """
+    import numpy as np
+
     starts, names = np.zeros(1, dtype=np.int64), [""]
     if FILE in frame.collect_schema():
         lengths = frame.group_by(FILE, maintain_order=True).len().collect(engine="streaming")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, Any]
 
-_OF_TRAINING = ("inputs", "loss", "recipe")  # unused by a model that is fitted in one pass
+OF_TRAINING = ("inputs", "loss", "recipe")  # unused by a model that is fitted in one pass
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def model_facts(values: Values) -> Iterator[Facts]:
     config = values.get("config") or {}
     for group in ("model", "semantic_ids", "decoding", "inputs", "loss", "recipe"):
         settings = config.get(group)
-        if not isinstance(settings, dict) or (group in _OF_TRAINING and not values.get("epochs")):
+        if not isinstance(settings, dict) or (group in OF_TRAINING and not values.get("epochs")):
             continue
         rows = [
             (key, format_value(value))

@@ -8,6 +8,7 @@ from typing import Any
 from recsys_lab.pages.number_format import counted, percent
 from recsys_lab.runs.origin import are_of_refit
 from recsys_lab.runs.provenance import DIFF
+from recsys_lab.runs.seeds import is_deterministic
 
 FEW_USERS = 100
 """Slices of fewer users have unreliable means."""
@@ -106,7 +107,7 @@ def _on_training(values: Mapping[str, Any]) -> Iterator[str]:
             f"The tested model was {epochs} on the {refit['interactions']:,} events of training "
             "and validation; the validation metrics are of the model before."
         )
-    if values.get("seed") is not None:
+    if values.get("seed") is not None and not is_deterministic(values):
         yield (
             f"Only one seed ({values['seed']}): the variation between seeds is unknown, and no "
             "interval covers it."

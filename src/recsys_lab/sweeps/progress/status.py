@@ -136,7 +136,7 @@ def _left(plan: Plan, trials: Sequence[FrozenTrial], states: Sequence[State], sp
     """Time spent and left, by the trials that this command's workers have done."""
     done = sum(int(state["trials"]) for state in states)
     rest = plan.options["n_trials"] - sum(t.state.is_finished() for t in budgeted(trials))
-    if not done:
+    if not done or rest <= 0:
         return f"{duration(round(spent))} so far"
     left = spent / done * rest
     if plan.options["timeout"] is not None:

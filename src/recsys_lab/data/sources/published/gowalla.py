@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
@@ -58,6 +57,8 @@ class Gowalla(PublishedDataset):
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the check-ins to Parquet, oldest first."""
+        from recsys_lab.data.features.first_values import plain_from_log  # imports pyarrow
+
         file = self.unpacked(scratch)[LOG]
         form = "'user TAB time TAB latitude TAB longitude TAB location'"
         require_form(file, r"\d+\t[\dTZ:-]+\t[^\t]*\t[^\t]*\t\d+$", form)

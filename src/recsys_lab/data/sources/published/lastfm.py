@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import polars as pl
 
-from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.raw import Features, RawData
 from recsys_lab.data.sources.options import DownloadOptions
 from recsys_lab.data.sources.published.base import About, DatasetInfo, PublishedDataset
@@ -68,6 +67,8 @@ class LastFM(PublishedDataset):
 
     def read_raw(self, scratch: Path) -> RawData:
         """Stream the listens to Parquet, oldest first."""
+        from recsys_lab.data.features.first_values import plain_from_log  # imports pyarrow
+
         files = self.unpacked(scratch)
         file = files[LOG]
         form = "'user TAB time TAB artist id TAB artist TAB track id TAB track'"

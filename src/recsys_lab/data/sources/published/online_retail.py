@@ -14,7 +14,6 @@ from polars.exceptions import PolarsError
 from recsys_lab.config import UserError, did_you_mean, first_line, install_hint
 from recsys_lab.data.columns.ids import Spelling, clean_ids
 from recsys_lab.data.columns.timestamps import parse_times
-from recsys_lab.data.features.first_values import plain_from_log
 from recsys_lab.data.formats.archives import open_member
 from recsys_lab.data.formats.paths import file_key, require_file
 from recsys_lab.data.raw import Features, LogColumn, RawData
@@ -82,6 +81,8 @@ class OnlineRetail(PublishedDataset):
 
     def read_raw(self, scratch: Path) -> RawData:
         """Read the table."""
+        from recsys_lab.data.features.first_values import plain_from_log  # imports pyarrow
+
         del scratch
         file = self.source_path()
         table = _checked(_table(file), file)
