@@ -24,6 +24,7 @@ from recsys_lab.config.compose import Request, make_loader
 from recsys_lab.config.origins import choices
 from recsys_lab.config.quoting import quoted
 from recsys_lab.config.repository import StoredConfig
+from recsys_lab.config.verbs import FROM_IS_OF
 from recsys_lab.experiment.resume import parsed, require_run, stored_config
 from recsys_lab.moved import with_current_names
 from recsys_lab.pages.number_format import format_value
@@ -145,7 +146,7 @@ def _named(stored: DictConfig) -> dict[str, Any]:
 def _refuse(request: Request, verb: str, overrides: list[Override]) -> None:
     """Refuse commands that cannot start from a run."""
     if request.schema is not TrainConfig:
-        raise UserError(f"{FROM}: not for {verb}; it is an option of train and prepare")
+        raise UserError(f"{FROM}: not for {verb}; {FROM_IS_OF}")
     if request.config_name != verb:
         raise UserError(f"{FROM}: not together with --config-name, as it replaces that config")
     resumed = [o for o in overrides if o.key_or_group == "resume" and not o.is_delete()]
