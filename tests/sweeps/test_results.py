@@ -19,7 +19,7 @@ def test_no_cell_is_broken(width):
     study = SimpleNamespace(directions=["maximize"])
     console = Console(file=io.StringIO(), width=width)
     for part in best_table(study, trials, [trials[1]], ["val/ndcg@10"], console):
-        console.print(part, highlight=False)
+        console.print(part, highlight=False, crop=False)
     words = console.file.getvalue().split()
     shown = [word.rstrip(",") for word in words]
     assert [word for word in shown if word in ("*11", "0", "3")] == ["*11", "3", "0"]

@@ -34,4 +34,4 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     facts = [] if all(row.get("status") == "finished" for row in rows) else ["status"]
     columns = ["job", *keys, *facts, "seconds", *metrics, REFERENCE]
     for part in laid_out(rows, columns, console, dropped_first=("seconds",)):
-        console.print(part, highlight=False)
+        console.print(part, highlight=False, crop=False)

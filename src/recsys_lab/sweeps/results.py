@@ -81,7 +81,7 @@ def finish(
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
     console.print("best trials", style="italic", highlight=False)
     for part in best_table(study, trials, best, objectives, console):
-        console.print(part, highlight=False)
+        console.print(part, highlight=False, crop=False)
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(budgeted(trials))):
         console.print(
