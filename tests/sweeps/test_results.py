@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from recsys_lab.runs.run_table import print_parts
 from recsys_lab.sweeps.results import best_table
 from tests.sweeps.test_progress import RATE, WIDTH, trial
 
@@ -18,8 +19,7 @@ def test_no_cell_is_broken(width):
     trials = [trial(0, 8, 0.1), trial(11, 16, 0.25), trial(3, 4, 0.2)]
     study = SimpleNamespace(directions=["maximize"])
     console = Console(file=io.StringIO(), width=width)
-    for part in best_table(study, trials, [trials[1]], ["val/ndcg@10"], console):
-        console.print(part, highlight=False, crop=False)
+    print_parts(best_table(study, trials, [trials[1]], ["val/ndcg@10"], console), console)
     words = console.file.getvalue().split()
     shown = [word.rstrip(",") for word in words]
     assert [word for word in shown if word in ("*11", "0", "3")] == ["*11", "3", "0"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.cli.multirun import key_of
 from recsys_lab.runs.listing import one_row
 from recsys_lab.runs.references import references_to
-from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
+from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns, print_parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,5 +33,4 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     metrics = metric_columns(rows)
     facts = [] if all(row.get("status") == "finished" for row in rows) else ["status"]
     columns = ["job", *keys, *facts, "seconds", *metrics, REFERENCE]
-    for part in laid_out(rows, columns, console, dropped_first=("seconds",)):
-        console.print(part, highlight=False, crop=False)
+    print_parts(laid_out(rows, columns, console, dropped_first=("seconds",)), console)

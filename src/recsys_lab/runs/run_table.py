@@ -17,7 +17,7 @@ from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import rich.table
     from rich.console import Console, RenderableType
@@ -156,6 +156,12 @@ def laid_out(
     if dropped := [column for column in columns if column not in kept]:
         text = f"no room for {', '.join(dropped)}: widen the terminal{cure}"
         yield Text(text, style="dim")
+
+
+def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print what `run_table` or `laid_out` give; a line longer than the console is not broken."""
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text), highlight=False)
 
 
 def as_table(rows: Sequence[Row], columns: Sequence[str]) -> rich.table.Table:

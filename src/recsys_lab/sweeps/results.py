@@ -10,7 +10,7 @@ from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
 from recsys_lab.pages.number_format import decimals
-from recsys_lab.runs.run_table import laid_out
+from recsys_lab.runs.run_table import laid_out, print_parts
 from recsys_lab.sweeps.best_config import best_command, write_best
 from recsys_lab.sweeps.failures import budgeted
 from recsys_lab.sweeps.progress.status import counts_of, idle
@@ -80,8 +80,7 @@ def finish(
     }
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
     console.print("best trials", style="italic", highlight=False)
-    for part in best_table(study, trials, best, objectives, console):
-        console.print(part, highlight=False, crop=False)
+    print_parts(best_table(study, trials, best, objectives, console), console)
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(budgeted(trials))):
         console.print(
