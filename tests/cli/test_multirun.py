@@ -154,3 +154,11 @@ def test_the_number_of_jobs_is_checked_and_is_not_in_the_config(capsys):
     assert "launcher.jobs=2: is for the jobs of --multirun" in capsys.readouterr().err
     assert run_command(["sweep", "search=sasrec", "launcher.jobs=2"]) == 2
     assert "launcher" in capsys.readouterr().err
+
+
+def test_a_job_is_labelled_by_its_values_without_marks_of_the_grammar():
+    """As typed: a path needs no quotes there, and a key that a stored config lacks no plus."""
+    jobs = Jobs(["data.path", "model.new", "model", "model.sizes"])
+    given = ["data.path='a b.csv'", "++model.new=3", "model=gru4rec", "seed=1", "model.sizes=[1,2]"]
+    job = jobs.add(given, Path("x"))
+    assert jobs.label(job) == "data.path=a b.csv model.new=3 model=gru4rec model.sizes=[1,2]"

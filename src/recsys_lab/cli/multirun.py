@@ -79,7 +79,12 @@ class Jobs:
 
     def label(self, job: Job) -> str:
         """The overrides in which the jobs differ."""
-        return " ".join(text for text in job.overrides if key_of(text) in self.swept)
+        return " ".join(f"{key}={value}" for key, value in self.varied(job).items())
+
+    def varied(self, job: Job) -> dict[str, str]:
+        """The swept keys of a job with their values, without marks of Hydra's grammar."""
+        given = {key_of(text): text for text in job.overrides if key_of(text) in self.swept}
+        return {key: _plain(text) for key, text in given.items()}
 
     @contextmanager
     def labelled(self, job: Job | None) -> Iterator[None]:
@@ -252,6 +257,13 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
 def key_of(text: str) -> str:
     """The key of an override."""
     return text.partition("=")[0].lstrip("+~")
+
+
+def _plain(text: str) -> str:
+    """The value of an override, a text without its quotes."""
+    override = parsed(text)
+    value = override.value() if override is not None else None
+    return value if isinstance(value, str) else text.partition("=")[2]
 
 
 def _last_words(log: Path) -> list[str]:

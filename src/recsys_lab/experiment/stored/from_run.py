@@ -55,8 +55,13 @@ def started_from(request: Request, verb: str) -> Request:
     """
     overrides = {text: parsed(text) for text in request.overrides}
     given = [o for o in overrides.values() if o is not None and o.key_or_group == FROM]
-    if not given or given[-1].is_delete() or given[-1].is_sweep_override():
+    if not given or given[-1].is_delete():
         return request
+    if given[-1].is_sweep_override():
+        raise UserError(
+            f"{request.as_typed(str(given[-1].input_line))}: takes one run, whose config the jobs "
+            "of --multirun change; give a command for each run"
+        )
     value = given[-1].value()
     if value is None:
         return request
