@@ -112,18 +112,20 @@ def test_jobs_share_the_devices_and_each_has_its_own(tmp_path, monkeypatch, caps
     assert row[:3] == ["1", "1", "finished"]
 
 
-def test_an_interruption_ends_all_of_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("check", "key"), [(None, "resume"), (0.01, "from")])
+def test_an_interruption_ends_all_of_them(check, key, tmp_path, monkeypatch):
+    config = {"seed": 0, "recipe": {"overfit_loss": check}}
+    RunRecord.create(tmp_path / "0", name="m", config=config)  # the other one had not begun
     devices = Devices(monkeypatch, 2)
     jobs = multirun.jobs_of(2, arguments("seed=0,1"))
     for number in range(2):
         jobs.start(jobs.add([f"seed={number}"], tmp_path / str(number)))
-    (tmp_path / "0/run.json").write_text("{}")  # the other one had not begun
 
     def stopped(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(multirun.time, "sleep", stopped)
-    with pytest.raises(Interrupted, match=f"train resume={tmp_path}/0\nNot begun: job 1; "):
+    with pytest.raises(Interrupted, match=f"train {key}={tmp_path}/0\nNot begun: job 1; "):
         jobs.wait()
     assert devices.signalled == [0, 1]
 

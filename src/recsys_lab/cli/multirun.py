@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import Interrupted, UserError, command_line
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
-from recsys_lab.runs.record import RECORD
+from recsys_lab.runs.failure import again, stopped
+from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
     from recsys_lab.sweeps.launchers.base import Job as Process
@@ -188,8 +189,9 @@ class Jobs:
 def _how_to_resume(jobs: Sequence[Job]) -> str:
     """What to do after an interruption; a job without a record had not begun."""
     begun = [job for job in jobs if (job.folder / RECORD).exists()]
-    lines = [f"  {command_line('train', f'resume={job.folder}')}" for job in begun]
-    told = ["stopped; progress is saved. Resume with:", *lines] if begun else ["stopped."]
+    records = [RunRecord.load(job.folder) for job in begun]
+    lines = [f"  {again(record)}" for record in records]
+    told = [stopped(records[0]), *lines] if records else ["stopped."]
     if others := [str(job.number) for job in jobs if job not in begun]:
         told.append(
             f"Not begun: job {', '.join(others)}; start it with the command of the multirun"
