@@ -5,7 +5,7 @@ The same frameworks as in `recsys_lab.config.help.habits`, whose names are those
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from recsys_lab.config.errors import did_you_mean
 
@@ -64,7 +64,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
 """Group or option of the lab -> value elsewhere, in lower case with _ for - -> the lab's value."""
 
 
-def value_here(key: str, value: str, allowed: Iterable[str]) -> str | None:
+def value_here(key: str, value: str, allowed: Collection[str]) -> str | None:
     """What a value of another framework is called here; None if it is none.
 
     Args:
