@@ -24,6 +24,7 @@ from recsys_lab.config.help.keys import (
     verb_groups,
     verb_keys,
 )
+from recsys_lab.config.help.value_habits import VALUES
 from recsys_lab.config.verbs import VERBS
 
 
@@ -133,6 +134,9 @@ def habits_page() -> str:
     for name, habit in HABITS.items():
         here = " ".join(f"`{word}`" for word in (habit.use or habit.key).split())
         lines.append(f"| `{name}` | {here} | {as_markdown(habit.note)} |")
+    lines += ["", "Values:", "", "| there | here |", "|---|---|"]
+    for key, values in VALUES.items():
+        lines += [f"| `{value}` | `{key}={here}` |" for value, here in values.items()]
     return "\n".join([*lines, ""])
 
 

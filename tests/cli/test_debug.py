@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.experiment import recording
 from tests.cli.flow import COUNTS, SMALL, record, train
 
 STUCK = '''
@@ -129,6 +131,34 @@ def test_overfit_says_whether_a_batch_is_learned_by_its_exit_status(monkeypatch,
     assert "Popularity is fitted in one pass, and has no loss to bring down" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_interrupted_check_begins_again_by_the_command_that_is_told(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    check = ["train", *SMALL[:2], "debug=overfit", "recipe.learning_rate=0.02"]
+    check += ["model.hidden_dim=32", "model.max_length=6", "run_dir=cut"]
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "_execute", stopped)
+        assert run_command(check) == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    message, _, told = said.partition(" Begin it again with: ")
+    assert message == "stopped; a check of one batch is not resumed."
+    assert run_command(["show", "cut"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "begin it again with: recsys-lab train from=cut" in shown
+    for resume, message in (
+        ("cut", "cannot be resumed; begin again: "),
+        ("auto", "cannot be resumed; begin again: "),
+        ("null", "already has a run. Choose another run_dir."),
+    ):
+        others = [] if resume == "cut" else check[1:]
+        assert run_command(["train", *others, f"resume={resume}"]) == 2
+        assert message in capsys.readouterr().err
+    assert run_command([*shlex.split(told)[1:], "run_dir=anew"]) == 0
+    assert record("anew")["status"] == "finished"
 
 
 @pytest.mark.usefixtures("shop")

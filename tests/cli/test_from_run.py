@@ -124,6 +124,7 @@ def test_what_is_no_run_or_does_not_go_together(said):
         ("train from=exported", "exported is an export, which has no config of a run"),
         ("train from=ready/x", "is a prepared dataset, which has no config of a run"),
         ("train from=many", "not a run directory: it has no run.json. Runs there: many/a"),
+        ("train --multirun from=first,nowhere", "from=first,nowhere: takes one run, whose config"),
         ("train from=first model=nothing", "model: no choice 'nothing'"),
         ("train from=first model.windw_days=3", "did you mean 'window_days'?"),
         ("train from=first --config-name sweep", "not together with --config-name"),

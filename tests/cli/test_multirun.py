@@ -112,18 +112,20 @@ def test_jobs_share_the_devices_and_each_has_its_own(tmp_path, monkeypatch, caps
     assert row[:3] == ["1", "1", "finished"]
 
 
-def test_an_interruption_ends_all_of_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("check", "key"), [(None, "resume"), (0.01, "from")])
+def test_an_interruption_ends_all_of_them(check, key, tmp_path, monkeypatch):
+    config = {"seed": 0, "recipe": {"overfit_loss": check}}
+    RunRecord.create(tmp_path / "0", name="m", config=config)  # the other one had not begun
     devices = Devices(monkeypatch, 2)
     jobs = multirun.jobs_of(2, arguments("seed=0,1"))
     for number in range(2):
         jobs.start(jobs.add([f"seed={number}"], tmp_path / str(number)))
-    (tmp_path / "0/run.json").write_text("{}")  # the other one had not begun
 
     def stopped(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(multirun.time, "sleep", stopped)
-    with pytest.raises(Interrupted, match=f"train resume={tmp_path}/0\nNot begun: job 1; "):
+    with pytest.raises(Interrupted, match=f"train {key}={tmp_path}/0\nNot begun: job 1; "):
         jobs.wait()
     assert devices.signalled == [0, 1]
 
@@ -154,3 +156,11 @@ def test_the_number_of_jobs_is_checked_and_is_not_in_the_config(capsys):
     assert "launcher.jobs=2: is for the jobs of --multirun" in capsys.readouterr().err
     assert run_command(["sweep", "search=sasrec", "launcher.jobs=2"]) == 2
     assert "launcher" in capsys.readouterr().err
+
+
+def test_a_job_is_labelled_by_its_values_without_marks_of_the_grammar():
+    """As typed: a path needs no quotes there, and a key that a stored config lacks no plus."""
+    jobs = Jobs(["data.path", "model.new", "model", "model.sizes"])
+    given = ["data.path='a b.csv'", "++model.new=3", "model=gru4rec", "seed=1", "model.sizes=[1,2]"]
+    job = jobs.add(given, Path("x"))
+    assert jobs.label(job) == "data.path=a b.csv model.new=3 model=gru4rec model.sizes=[1,2]"

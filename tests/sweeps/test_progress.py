@@ -77,16 +77,19 @@ def test_the_table_has_each_trials_epoch_metric_and_parameters(tmp_path):
     shown = text(status_table(plan(tmp_path), trials, workers, 30))
     rows = [line.split() for line in shown.splitlines()]
     [of_3] = [row for row in rows if f"{WIDTH}=32," in row]
-    assert " ".join(of_3).replace("│ ", "").startswith("0 cpu 10% 3 4 of 20 0.2000 model.hidden")
+    assert " ".join(of_3).startswith("0 cpu 10% 3 4 of 20 0.2000 model.hidden")
     [of_4] = [row for row in rows if f"{WIDTH}=64," in row]
     assert "elsewhere" in of_4  # another command's, which shares the study
     assert any("looking" in row for row in rows)
     assert "val/ndcg@10" in shown
     assert f"▁██ trial 1: {WIDTH}=16, {RATE}=0.00304" in shown
-    assert (
-        max(map(len, text(status_table(plan(tmp_path), trials, workers, 30), 80).splitlines()))
-        <= 80
-    )
+    for width in (80, 70, 60, 40, 32):  # no word is broken: others give way, then each is a line
+        narrow = text(status_table(plan(tmp_path), trials, workers, 30), width)
+        assert max(map(len, narrow.splitlines())) <= width
+        words = {"0.2000", f"{WIDTH}=32,", f"{WIDTH}=64,", f"{RATE}=0.00304", "looking"}
+        assert words <= {*narrow.split()}
+        assert "4 of 20" in narrow
+    assert "  epoch: 4 of 20\n  val/ndcg@10: 0.2000\n  values: model.hidden_dim=32,\n" in narrow
 
 
 def test_a_record_that_is_not_there_yet_costs_no_row(tmp_path):

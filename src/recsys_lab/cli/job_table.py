@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recsys_lab.cli.multirun import key_of
 from recsys_lab.runs.listing import one_row
 from recsys_lab.runs.references import references_to
-from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns
+from recsys_lab.runs.run_table import REFERENCE, laid_out, metric_columns, print_parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +19,7 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     keys = list(jobs.swept)
     rows: list[dict[str, Any]] = []
     for job in jobs.all:
-        given = {key_of(text): text.partition("=")[2] for text in job.overrides}
+        given = jobs.varied(job)
         made = one_row(job.folder)
         row = {key: made.get(key) for key in ("status", "seconds", "main")}
         if row["main"]:
@@ -33,5 +32,4 @@ def print_jobs(jobs: Jobs, console: Console) -> None:
     metrics = metric_columns(rows)
     facts = [] if all(row.get("status") == "finished" for row in rows) else ["status"]
     columns = ["job", *keys, *facts, "seconds", *metrics, REFERENCE]
-    for part in laid_out(rows, columns, console, dropped_first=("seconds",)):
-        console.print(part, highlight=False)
+    print_parts(laid_out(rows, columns, console, dropped_first=("seconds",)), console)

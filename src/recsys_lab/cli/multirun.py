@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import Interrupted, UserError, command_line
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.resume import parsed
 from recsys_lab.pages.terminal import tell
-from recsys_lab.runs.record import RECORD
+from recsys_lab.runs.failure import again, stopped
+from recsys_lab.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
     from recsys_lab.sweeps.launchers.base import Job as Process
@@ -79,7 +80,12 @@ class Jobs:
 
     def label(self, job: Job) -> str:
         """The overrides in which the jobs differ."""
-        return " ".join(text for text in job.overrides if key_of(text) in self.swept)
+        return " ".join(f"{key}={value}" for key, value in self.varied(job).items())
+
+    def varied(self, job: Job) -> dict[str, str]:
+        """The swept keys of a job with their values, without marks of Hydra's grammar."""
+        given = {key_of(text): text for text in job.overrides if key_of(text) in self.swept}
+        return {key: _plain(text) for key, text in given.items()}
 
     @contextmanager
     def labelled(self, job: Job | None) -> Iterator[None]:
@@ -183,8 +189,9 @@ class Jobs:
 def _how_to_resume(jobs: Sequence[Job]) -> str:
     """What to do after an interruption; a job without a record had not begun."""
     begun = [job for job in jobs if (job.folder / RECORD).exists()]
-    lines = [f"  {command_line('train', f'resume={job.folder}')}" for job in begun]
-    told = ["stopped; progress is saved. Resume with:", *lines] if begun else ["stopped."]
+    records = [RunRecord.load(job.folder) for job in begun]
+    lines = [f"  {again(record)}" for record in records]
+    told = [stopped(records[0]), *lines] if records else ["stopped."]
     if others := [str(job.number) for job in jobs if job not in begun]:
         told.append(
             f"Not begun: job {', '.join(others)}; start it with the command of the multirun"
@@ -252,6 +259,13 @@ def jobs_of(wanted: int | Literal["auto"], args: argparse.Namespace) -> Jobs:
 def key_of(text: str) -> str:
     """The key of an override."""
     return text.partition("=")[0].lstrip("+~")
+
+
+def _plain(text: str) -> str:
+    """The value of an override, a text without its quotes."""
+    override = parsed(text)
+    value = override.value() if override is not None else None
+    return value if isinstance(value, str) else text.partition("=")[2]
 
 
 def _last_words(log: Path) -> list[str]:

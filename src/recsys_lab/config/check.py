@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import Choice, Chosen, chosen_values
-from recsys_lab.config.errors import UserError, closest, did_you_mean, first_line, report
+from recsys_lab.config.errors import UserError, closest, first_line, report
 from recsys_lab.config.help.advice import Adviser
+from recsys_lab.config.help.value_habits import value_hint
 from recsys_lab.config.relations import (
+    MetricOf,
     limit_problems,
+    metric_names,
     metric_problems,
     model_problems,
     training_problems,
@@ -162,7 +165,7 @@ class _Checker:
         """What the components require of one another."""
         for path, what in limit_problems(self.cfg, self.schemas):
             yield self._say(path, what)
-        for path, what in metric_problems(self.cfg, self.schemas):
+        for path, what in metric_problems(self.cfg, self.schemas, self.types):
             yield self._say(path, what)
         for path, what in training_problems(self.cfg, self.schemas):
             yield self._say(path, what)
@@ -200,6 +203,10 @@ class _Checker:
     def choices(self, group: str) -> Sequence[str]:
         """The choices of a group; see `recsys_lab.config.help.advice.Known`."""
         return self.sources.choices(group) if self.sources else ()
+
+    def metrics(self, rule: MetricOf) -> Sequence[str]:
+        """The metrics that an option chooses from; see `recsys_lab.config.help.advice.Known`."""
+        return metric_names(self.cfg, rule, self.types)
 
     def _no_key(self, key: str, top: Schema) -> str:
         if self.sources and key in self.sources.groups():
@@ -243,7 +250,7 @@ class _Checker:
 
         if isinstance(chosen, str):
             if chosen not in {*choice.names, *choice.renamed}:
-                hint = did_you_mean(chosen, choice.names)
+                hint = value_hint(path.partition("[")[0], chosen, [*choice.names])
                 yield self._say(path, f"expected {choice.describe()}, got {chosen!r} (str){hint}")
         elif "_target_" not in chosen:
             yield self._say(path, f"expected a mapping with _target_, got {dict(chosen)!r}.")

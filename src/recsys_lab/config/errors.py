@@ -77,17 +77,37 @@ def one_line(error: BaseException) -> str:
     return "; ".join(lines) or type(error).__name__
 
 
+_SIMILAR = 0.7
+"""Similarity from which on a word is a typo of another: 'sead' is one of 'seed', 'sweep' is not."""
+_PART = 3
+"""Letters from which on a part of a name means the name."""
+
+
 def closest(name: str, options: Iterable[str]) -> str | None:
     """The option most similar to `name`, or None if none is similar."""
     by_folded = {option.lower().replace("-", "_"): option for option in options}
     folded = name.lower().replace("-", "_")
-    near = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(folded, by_folded, n=1, cutoff=_SIMILAR)
     if near:
         return by_folded[near[0]]
-    # 'layers' for 'num_layers' is too short for difflib.
-    inside = [o for f, o in by_folded.items() if len(folded) >= 3 and (folded in f or f in folded)]
-    short = inside or [o for f, o in by_folded.items() if _abbreviates(folded, f)]
-    return short[0] if len(short) == 1 else None
+    # Too short for difflib: 'SDG' for 'SGD', 'layers' for 'num_layers', 'ml_1m' for 'movielens_1m'.
+    for is_meant in (_has_same_letters, _is_part, _abbreviates):
+        found = [option for other, option in by_folded.items() if is_meant(folded, other)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _has_same_letters(one: str, other: str) -> bool:
+    return sorted(one) == sorted(other)
+
+
+def _is_part(one: str, other: str) -> bool:
+    """Whether one is the start, the end or a word of the other, and no shorter than 3 letters."""
+    short, long = sorted((one, other), key=len)
+    if len(short) < _PART:
+        return False
+    return long.startswith(short) or long.endswith(short) or f"_{short}_" in long
 
 
 def _abbreviates(short: str, long: str) -> bool:

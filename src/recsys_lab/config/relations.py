@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 
 from recsys_lab.config.choice import chosen_values
 from recsys_lab.config.errors import UserError, did_you_mean
+from recsys_lab.config.help.value_habits import metric_here
 from recsys_lab.config.schema import Schema, has_method, stated
 
 if TYPE_CHECKING:
@@ -95,35 +96,55 @@ class OfTrainedModels:
     reason: str
 
 
-def metric_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:
+def metric_problems(
+    cfg: DictConfig,
+    schemas: Mapping[str, Schema],
+    types_of: Callable[[str], Mapping[str, Any]],
+) -> Iterator[Problem]:
     """Names of metrics that the config does not compute.
 
     Args:
         cfg: the composed config.
         schemas: the schema of each component.
+        types_of: see `metric_names`.
     """
     if "model" not in schemas or has_method(cfg.model["_target_"], "fit"):
         return
     for key, schema in schemas.items():
         for option, annotation in schema.types.items():
-            for rule in _metadata(annotation, MetricOf):
-                given, allowed = _value(cfg, f"{key}.{option}"), _metric_names(cfg, schemas, rule)
+            for rule in metric_rules(annotation):
+                given, allowed = _value(cfg, f"{key}.{option}"), metric_names(cfg, rule, types_of)
                 if isinstance(given, str) and allowed and given not in allowed:
+                    here = metric_here(given, rule.prefix, allowed)
+                    hint = f"; here it is {here!r}." if here else did_you_mean(given, allowed)
                     yield (
                         f"{key}.{option}",
-                        f"got {given!r}, which is not computed{did_you_mean(given, allowed)} Use "
-                        f"one of {', '.join(allowed)}, or extend {rule.metrics} and {rule.ks}.",
+                        f"got {given!r}, which is not computed{hint} Use one of "
+                        f"{', '.join(allowed)}, or extend {rule.metrics} and {rule.ks}.",
                     )
 
 
-def _metric_names(cfg: DictConfig, schemas: Mapping[str, Schema], rule: MetricOf) -> list[str]:
-    """The names that a config computes; none if they cannot be read, as reported elsewhere."""
+def metric_rules(annotation: Any) -> list[MetricOf]:
+    """What an annotation says about the names of metrics."""
+    return _metadata(annotation, MetricOf)
+
+
+def metric_names(
+    cfg: DictConfig, rule: MetricOf, types_of: Callable[[str], Mapping[str, Any]]
+) -> list[str]:
+    """The names that a config computes; none if they cannot be read, as reported elsewhere.
+
+    Args:
+        cfg: the composed config.
+        rule: where the metrics are.
+        types_of: the options of a component with their types; none if there is no such component.
+    """
     key, _, option = rule.metrics.partition(".")
-    metrics, ks = _value(cfg, rule.metrics), _value(cfg, rule.ks)
-    if key not in schemas or not isinstance(metrics, list) or not isinstance(ks, list):
+    metrics, ks, types = _value(cfg, rule.metrics), _value(cfg, rule.ks), types_of(key)
+    if not types or not isinstance(metrics, list) or not isinstance(ks, list):
         return []
     names = []
-    for _, chosen, choice in chosen_values(metrics, schemas[key].types[option], rule.metrics):
+    for _, chosen, choice in chosen_values(metrics, types[option], rule.metrics):
         if isinstance(chosen, str) and chosen not in choice.names:
             return []
         target = choice.target(chosen)

@@ -9,7 +9,7 @@ checked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from recsys_lab.config import is_component
@@ -55,6 +55,7 @@ class Verb:
         paths: the same, but in a multirun, commas separate several values, as for top-level keys
             of type ``str``, which are not listed.
         runs: keys that name runs, which may be short references: see `recsys_lab.runs.references`.
+        refuses: keys of its schema that it has in common with `train`, but does not take -> why.
         has_run_dir: whether it works in a run directory, which Hydra creates.
         prints_outcome: whether its last line is a JSON object, for schedulers: see
             `recsys_lab.cli.outcome`.
@@ -69,6 +70,7 @@ class Verb:
     literal: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    refuses: Mapping[str, str] = field(default_factory=dict)
     has_run_dir: bool = False
     prints_outcome: bool = False
 
@@ -90,6 +92,8 @@ SOURCE_PATHS = (
 )
 """Options of sources whose values are paths."""
 
+FROM_IS_OF = "it is an option of train and prepare"
+
 VERBS: Mapping[str, Verb] = {
     "init": Verb(
         "look at a file of your own, and propose a config for it",
@@ -110,6 +114,7 @@ VERBS: Mapping[str, Verb] = {
         TokenizeConfig,
         literal=SOURCE_TEXTS,
         paths=SOURCE_PATHS,
+        refuses={"from": FROM_IS_OF},
     ),
     "train": Verb(
         "train a model, rank the full catalogue, write a run record",
@@ -127,6 +132,13 @@ VERBS: Mapping[str, Verb] = {
         literal=("search.params.", *SOURCE_TEXTS),
         paths=SOURCE_PATHS,
         runs=("init_from",),
+        refuses={
+            "from": FROM_IS_OF,
+            "run_dir": "every trial has its own folder in sweep.dir/sweep.name",
+            "resume": "the same command resumes the sweep",
+            "group": "the trackers' group of all trials is sweep.name",
+            "name": "trials are named by sweep.name and their number",
+        },
     ),
     "evaluate": Verb(
         "recompute the test metrics of a finished run",

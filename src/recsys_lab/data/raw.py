@@ -109,10 +109,13 @@ class LogColumn(NamedTuple):
     Attributes:
         name: of the column.
         is_time: whether it holds seconds since the epoch.
+        as_numbers: the override by which a column of text is read as numbers, for messages; empty
+            if there is none.
     """
 
     name: str
     is_time: bool = False
+    as_numbers: str = ""
 
 
 class Unreadable(NamedTuple):

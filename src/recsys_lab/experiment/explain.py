@@ -11,6 +11,7 @@ import torch
 from recsys_lab.config import UserError
 from recsys_lab.contracts import NO_ITEM, Batch
 from recsys_lab.data.histories import feature_rows
+from recsys_lab.data.raw_ids import UNKNOWN, RawIds
 from recsys_lab.evaluation.attribution import integrated_gradients
 from recsys_lab.evaluation.occlusion import Replacements, occlusion
 from recsys_lab.pages.markup import render
@@ -243,13 +244,14 @@ def _in_words(seconds: Tensor) -> list[str]:
 def _list_of(parts: Components, user: str, number: int | None, phase: str) -> tuple[int, int, int]:
     """Index of the user, number of the list from 1, and number of the user's lists."""
     segments = np.asarray(parts.data.segments(phase))
-    ids = [str(raw_id) for raw_id in parts.data.user_ids()]
-    examples = ", ".join(ids[index] for index in np.unique(segments[:, 0])[:3])
-    if user not in ids:
+    ids = parts.data.raw_ids("user")
+    examples = ", ".join(str(ids[int(index)]) for index in np.unique(segments[:, 0])[:3])
+    [code] = RawIds(ids).indices([user])
+    if code == UNKNOWN:
         raise UserError(
             f"user: {user!r} is not in the data; users of the {phase} split are e.g. {examples}"
         )
-    rows = segments[segments[:, 0] == ids.index(user)]
+    rows = segments[segments[:, 0] == code]
     if not len(rows):
         raise UserError(
             f"user: {user!r} has no list, because none of their events is in the {phase} split; "

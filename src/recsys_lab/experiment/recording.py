@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from recsys_lab.config import Interrupted, Pruned, UserError, Verdict, command_line
+from recsys_lab.config import Interrupted, Pruned, UserError, Verdict
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import PROGRESS, LogFormatter, progress_on
-from recsys_lab.runs.failure import failure_of, forget_failure
+from recsys_lab.runs.failure import again, failure_of, forget_failure, stopped
 from recsys_lab.runs.model_card.page import CARD, PAGE, write_card
 from recsys_lab.runs.record import RunRecord, finish_time, only_process
 from recsys_lab.runs.summary_tables import result_tables
@@ -65,11 +65,7 @@ def recorded(
             except (Interrupted, KeyboardInterrupt):
                 _log.info("interrupted")
                 record.update(status="interrupted")
-                raise Interrupted(
-                    "stopped; progress is saved. Resume with: "
-                    f"{command_line('train', f'resume={folder}')}",
-                    folder,
-                ) from None
+                raise Interrupted(f"{stopped(record)} {again(record)}", folder) from None
             except Pruned as stop:
                 PROGRESS.info("%s", stop)
                 record.update(status="pruned", **finish_time())

@@ -175,16 +175,19 @@ def refuse_occupied(cfg: DictConfig) -> None:
     """Refuse to start a new run in the folder of another one.
 
     Raises:
-        UserError: ``run_dir`` has a run and ``resume`` is null.
+        UserError: ``run_dir`` has a run and ``resume`` is null, or the run cannot be resumed.
     """
     run_dir = Path(str(cfg.run_dir))
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
-    if cfg.resume is None and _holds_run(run_dir):
-        raise UserError(
-            f"run_dir: {run_dir} already has a run. Add resume=auto to resume it, or choose "
-            "another run_dir."
-        )
+    if not _holds_run(run_dir):
+        return
+    if cfg.resume is None:
+        is_check = OmegaConf.select(cfg, "recipe.overfit_loss") is not None
+        cure = "Choose" if is_check else "Add resume=auto to resume it, or choose"
+        raise UserError(f"run_dir: {run_dir} already has a run. {cure} another run_dir.")
+    if cfg.resume == "auto" and not RunRecord.load(run_dir).done:
+        _refuse_overfit(run_dir, cfg)
 
 
 def _holds_run(run_dir: Path) -> bool:

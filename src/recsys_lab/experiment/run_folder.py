@@ -14,6 +14,7 @@ from recsys_lab.config.secrets import scrubbed
 from recsys_lab.experiment.extend import train_longer
 from recsys_lab.experiment.resume import LONGER
 from recsys_lab.files.atomic import write_text
+from recsys_lab.runs.failure import is_check
 from recsys_lab.runs.find import flatten, whole_record
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
@@ -35,7 +36,8 @@ def run_folder(cfg: DictConfig, output_dir: Path) -> Path:
             record = whole_record(path.parent)
         except UserError:  # skip damaged records of other runs
             continue
-        if not record.done and _identity(record.values["config"]) == wanted:
+        is_resumed = not record.done and not is_check(record)
+        if is_resumed and _identity(record.values["config"]) == wanted:
             candidates.append((record.values["created"], path.parent))
     if not candidates:
         return output_dir

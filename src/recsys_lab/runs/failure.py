@@ -25,6 +25,24 @@ def forget_failure(record: RunRecord) -> None:
     record.values.pop("failure", None)
 
 
+def is_check(record: RunRecord) -> bool:
+    """Whether the run learns one batch by heart (``debug=overfit``), so that none resumes it."""
+    recipe = record.values["config"].get("recipe") or {}
+    return recipe.get("overfit_loss") is not None
+
+
+def again(record: RunRecord) -> str:
+    """The command for a run that has stopped: it resumes the run, or begins a check anew."""
+    return command_line("train", f"{'from' if is_check(record) else 'resume'}={record.folder}")
+
+
+def stopped(record: RunRecord) -> str:
+    """What to do about a run that was interrupted, without the command `again`."""
+    if is_check(record):
+        return "stopped; a check of one batch is not resumed. Begin it again with:"
+    return "stopped; progress is saved. Resume with:"
+
+
 def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) -> None:
     """Refuse a run that is not finished.
 
@@ -38,11 +56,8 @@ def refuse_unfinished(record: RunRecord, lack: str, where: str | None = None) ->
     """
     if record.done:
         return
-    cure = f"finish it first: {command_line('train', f'resume={record.folder}')}"
-    recipe = record.values["config"].get("recipe") or {}
-    if recipe.get("overfit_loss") is not None:
-        cure = f"begin it again: {command_line('train', f'from={record.folder}')}"
-    elif record.failed_before_training:
+    cure = f"{'begin it again' if is_check(record) else 'finish it first'}: {again(record)}"
+    if not is_check(record) and record.failed_before_training:
         cure = (
             "it failed before its first checkpoint, so there is nothing to resume: correct the "
             f"cause and train again, with run_dir={record.folder} or another one"

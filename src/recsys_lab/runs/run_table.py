@@ -17,7 +17,7 @@ from recsys_lab.pages.number_format import decimal, format_value
 from recsys_lab.pages.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import rich.table
     from rich.console import Console, RenderableType
@@ -122,11 +122,17 @@ def run_table(
     if not rows:
         return
     dropped = () if given is not None else _dropped(columns)
-    yield from laid_out(rows, columns, console, dropped_first=dropped)
+    cure = ", or give columns=[...]"
+    yield from laid_out(rows, columns, console, dropped_first=dropped, cure=cure)
 
 
 def laid_out(
-    rows: Sequence[Row], columns: Sequence[str], console: Console, *, dropped_first: Sequence[str]
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    console: Console,
+    *,
+    dropped_first: Sequence[str] = (),
+    cure: str = "",
 ) -> Iterator[RenderableType]:
     """A table of whole cells, or blocks of lines if it does not fit.
 
@@ -135,6 +141,7 @@ def laid_out(
         columns: to be shown.
         console: whose width counts.
         dropped_first: columns that are left out, in this order, until the others fit.
+        cure: what else than a wider terminal shows them, for the line that names them.
     """
     kept = list(columns)
     for column in dropped_first:
@@ -147,8 +154,14 @@ def laid_out(
         return
     yield as_table(rows, kept)
     if dropped := [column for column in columns if column not in kept]:
-        text = f"no room for {', '.join(dropped)}: widen the terminal, or give columns=[...]"
+        text = f"no room for {', '.join(dropped)}: widen the terminal{cure}"
         yield Text(text, style="dim")
+
+
+def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print what `run_table` or `laid_out` give; a line longer than the console is not broken."""
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text), highlight=False)
 
 
 def as_table(rows: Sequence[Row], columns: Sequence[str]) -> rich.table.Table:
@@ -193,7 +206,7 @@ def _blocks(rows: Sequence[Row], columns: Sequence[str]) -> Iterator[Text]:
         first, *others = columns
         lines = [f"{first}: {written(first, _value(row, first))}"]
         told = ((column, written(column, _value(row, column))) for column in others)
-        lines += [f"  {column}: {text}" for column, text in told if text]
+        lines += [f"  {column}: {text}".replace("\n", "\n    ") for column, text in told if text]
         yield Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 

@@ -8,9 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from recsys_lab.config import command_line
 from recsys_lab.pages.number_format import format_value
-from recsys_lab.runs.failure import described
+from recsys_lab.runs.failure import again, described, is_check
 from recsys_lab.runs.find import flatten
 from recsys_lab.runs.model_card.facts import OF_TRAINING, compute_rows
 from recsys_lab.runs.provenance import DIFF
@@ -70,8 +69,8 @@ def warnings(record: RunRecord, longer: str = "") -> Iterator[str]:
                 f"correct the cause and train again: run_dir={record.folder} can be used again"
             )
         else:
-            again = command_line("train", f"resume={record.folder}")
-            yield f"{status_text}; resume it with: {again}"
+            verb = "begin it again" if is_check(record) else "resume it"
+            yield f"{status_text}; {verb} with: {again(record)}"
     if (values.get("best") or {}).get("still_improving"):
         advice = f"; {longer}" if longer else ""
         yield f"the best epoch was the last one: the model was still improving{advice}"

@@ -21,6 +21,7 @@ from recsys_lab.config.compose import Request, check, make_loader
 from recsys_lab.config.errors import report
 from recsys_lab.config.quoting import quoted
 from recsys_lab.config.secrets import note_variables, scrubbed
+from recsys_lab.config.verbs import VERBS
 from recsys_lab.evaluation.metrics.names import BEYOND
 from recsys_lab.evaluation.metrics.registry import accuracy_names, named
 from recsys_lab.files.atomic import write_text
@@ -40,12 +41,7 @@ if TYPE_CHECKING:
 
 DATA_KEYS = ("data", "filter", "split", "engine", "prepared_dir")
 """Config groups and options that determine the prepared data and its folder."""
-_OF_ONE_RUN = {
-    "run_dir": "every trial has its own folder in sweep.dir/sweep.name",
-    "resume": "the same command resumes the sweep",
-    "group": "the trackers' group of all trials is sweep.name",
-    "name": "trials are named by sweep.name and their number",
-}
+_OF_ONE_RUN = VERBS["sweep"].refuses
 _NOT_THE_TRIALS = ("sweep", "search", "launcher", *_OF_ONE_RUN)
 BATCH, ACCUMULATION = "recipe.batch_size", "recipe.accumulate_grad_batches"
 

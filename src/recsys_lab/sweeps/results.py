@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 from recsys_lab.config import UserError
 from recsys_lab.config.secrets import scrubbed
 from recsys_lab.files.atomic import write_text
-from recsys_lab.pages.table import Table
+from recsys_lab.pages.number_format import decimals
+from recsys_lab.runs.run_table import laid_out, print_parts
 from recsys_lab.sweeps.best_config import best_command, write_best
 from recsys_lab.sweeps.failures import budgeted
 from recsys_lab.sweeps.progress.status import counts_of, idle
-from recsys_lab.sweeps.report.summary import SHOWN, format_point
+from recsys_lab.sweeps.report.summary import SHOWN, point_lines
 from recsys_lab.sweeps.report.write import write_report
 from recsys_lab.sweeps.retrain import top_results
 from recsys_lab.sweeps.storage.attributes import CAUSE, CHANGES, RETRY_OF
 from recsys_lab.sweeps.winner import keeps_constraints, pick_winner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from optuna.trial import FrozenTrial
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from recsys_lab.sweeps.plan import Plan
     from recsys_lab.sweeps.study import Study
@@ -78,7 +79,8 @@ def finish(
         **_top(plan, study),
     }
     write_text(plan.path / "sweep.json", json.dumps(scrubbed(summary), indent=2) + "\n")
-    console.print(_best_table(study, trials, best, objectives))
+    console.print("best trials", style="italic", highlight=False)
+    print_parts(best_table(study, trials, best, objectives, console), console)
     console.print(", ".join(f"{count} {name}" for name, count in summary["counts"].items()))
     if plan.is_exhausted(len(budgeted(trials))):
         console.print(
@@ -157,22 +159,30 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return list(copy.best_trials) if len(study.directions) > 1 else [copy.best_trial]
 
 
-def _best_table(
+def best_table(
     study: Study,
     trials: Sequence[FrozenTrial],
     best: Sequence[FrozenTrial],
     objectives: Sequence[str],
-) -> Table:
+    console: Console,
+) -> Iterator[RenderableType]:
+    """The best trials, with whole cells at any width."""
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     sign = -1 if study.directions[0] == "maximize" else 1
     front = {trial.number for trial in best}
     complete.sort(
         key=lambda t: (t.number not in front, not keeps_constraints(t), sign * t.values[0])
     )
-    rows = []
-    for trial in complete[:SHOWN]:
-        mark = "*" if trial.number in front else ""
-        values = (f"{value:.4f}" for value in trial.values)
-        rows.append((f"{mark}{trial.number}", *values, format_point(trial.params)))
-    heads = ("trial", *objectives, "parameters")
-    return Table("best trials", heads, rows, right=range(len(heads) - 1))
+    shown = complete[:SHOWN]
+    if not shown:
+        return
+    columns = [decimals(values) for values in zip(*(trial.values for trial in shown), strict=True)]
+    rows = [
+        {
+            "trial": f"{'*' if trial.number in front else ''}{trial.number}",
+            **dict(zip(objectives, values, strict=True)),
+            "values": point_lines(trial.params),
+        }
+        for trial, *values in zip(shown, *columns, strict=True)
+    ]
+    yield from laid_out(rows, ["trial", *objectives, "values"], console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shlex
+import shutil
 import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -223,3 +224,36 @@ def test_a_time_that_no_name_shows_and_a_column_for_two_roles(capsys):
     same += ["data.item_column=Kunde", "data.timestamp_column=null"]
     assert run_command(["prepare", *same]) == 2
     assert "both are 'Kunde'" in capsys.readouterr().err
+
+
+def test_of_a_folder_of_several_tables_each_file_is_named_with_the_command(capsys):
+    """The command for the log works; a folder of parts of one table is still one log."""
+    till().head(200).select("Kunde", "Artikel", "Datum").write_csv("a.csv")
+    for folder in ("of shop", "parts"):
+        Path(folder).mkdir()
+        shutil.copy("a.csv", f"{folder}/events.csv")
+    Path("of shop/items.csv").write_text("Artikel,price\n1,2\n")
+    assert run_command(["init", "of shop"]) == 2
+    said, *lines = capsys.readouterr().err.splitlines()
+    assert "events.csv has Artikel, Datum, Kunde; items.csv has Artikel, price" in said
+    told = [shlex.split(line)[1:] for line in lines[1:]]
+    assert told == [["init", "of shop/events.csv"], ["init", "of shop/items.csv"]]
+    assert run_command(told[0]) == 0
+    shutil.copy("a.csv", "parts/more.csv")
+    Path("parts/z.csv").touch()
+    assert run_command(["init", "parts"]) == 0
+    (Path("lines") / "deep").mkdir(parents=True)
+    Path("lines/deep/log.txt").write_text("1 2\n")
+    capsys.readouterr()
+    assert run_command(["init", "lines"]) == 2
+    assert capsys.readouterr().err.endswith(":\n  recsys-lab init lines/deep/log.txt\n")
+
+
+def test_an_atomic_file_needs_no_proposal(capsys):
+    Path("r").mkdir()
+    rows = "".join(f"{n % 5}\t{n}\t{n}\n" for n in range(40))
+    Path("r/r.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + rows)
+    assert run_command(["init", "r/r.inter"]) == 2
+    said = capsys.readouterr().err
+    assert "r.inter is an atomic file of RecBole" in said
+    assert run_command(shlex.split(said.rpartition("recsys-lab ")[2])) == 0

@@ -53,6 +53,7 @@ def test_words_of_a_verb_that_composes(complete, line, expected):
         ("recsys-lab train data=table data.p", ["data.part_column=", "data.path=",
          "data.price_column="]),
         ("recsys-lab train resume=a", ["resume=auto"]),
+        ("recsys-lab sweep res", []),
         ("recsys-lab train from=r", ["from=runs/day/old", "from=runs/day/new", "from=runs/"]),
         ("recsys-lab show ", ["run=", "card=", "trec=", "runs/day/new", "runs/day/old"]),
         ("recsys-lab show runs/da", ["runs/day/new", "runs/day/old", "runs/day/"]),

@@ -126,7 +126,7 @@ def test_advice_with_a_value_works_when_followed(refused, composed):
     [
         ("callbacks=none", "here it is recipe.patience=10 recipe.monitor=val/ndcg@10"),
         ("ckpt_path=last.ckpt", "resume=RUN_DIR continues a run"),
-        ("trainer.precision=16", "recipe.precision, one of 'auto', '32', 'bf16-mixed'"),
+        ("trainer.precision=64", "recipe.precision, one of 'auto', '32', 'bf16-mixed'"),
         ("num_workers=4", "without worker processes"),
         ("dataset=ml-1m", "did you mean 'movielens_1m'"),
         ("trainer.devices=2", "CUDA_VISIBLE_DEVICES"),

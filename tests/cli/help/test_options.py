@@ -64,6 +64,23 @@ def test_every_key_of_a_verb_is_explained(verb, said):
     assert all(key["meaning"] for key in keys.values())
 
 
+@pytest.mark.parametrize(
+    ("verb", "key"), [(name, key) for name, verb in VERBS.items() for key in verb.refuses]
+)
+def test_no_key_is_listed_that_the_verb_refuses(verb, key, said):
+    """`train` has each of them."""
+    listed = {}
+    for name in (verb, "train"):
+        [section] = json.loads(said("options", name, "format=json"))[:1]
+        listed[name] = [one["name"] for one in section["keys"]]
+    assert key in listed["train"]
+    assert key not in listed[verb]
+    search = ["search=sasrec"] if verb == "sweep" else []
+    told = said(verb, f"{key}=x", *search, code=2)
+    assert f"{key}: not" in told
+    assert VERBS[verb].refuses[key] in told
+
+
 def test_a_choice_for_people(said):
     out = said("options", "model=sasrec")
     assert out.startswith("model=sasrec\n")

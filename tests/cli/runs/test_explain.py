@@ -129,6 +129,27 @@ def test_validation_is_the_history_without_its_last_event(capsys):
 
 
 @pytest.mark.usefixtures("shop")
+def test_a_user_is_found_as_the_file_writes_the_id(capsys):
+    """Pandas writes whole numbers as 7.0 in a column with gaps; the data have 7."""
+    log = pl.read_csv("log.csv").with_columns(pl.col("user_id").str.slice(1) + ".0")
+    log.write_csv("gaps.csv")
+    knn = ["model=item_knn" if text.startswith("model=") else text for text in COUNTS]
+    assert run_command(["train", *knn, "data.path=gaps.csv", "run_dir=gaps"]) == 0
+    for number, user in enumerate(("7", "7.0")):
+        assert run_command(["explain", "gaps", f"user={user}", f"output=gaps_{number}"]) == 0
+    assert read_bytes("gaps_0") == read_bytes("gaps_1").replace(b'"7.0"', b'"7"')
+    capsys.readouterr()
+    assert run_command(["explain", "gaps", "--user", "7.5"]) == 2
+    assert "user: '7.5' is not in the data; users of the test split are e.g. 0, 1, 2" in (
+        capsys.readouterr().err
+    )
+
+
+def read_bytes(folder):
+    return Path(f"{folder}/explanation.json").read_bytes()
+
+
+@pytest.mark.usefixtures("shop")
 def test_of_a_model_that_reads_no_history_it_is_said(capsys):
     """It reads one event; what that does to the scores is measured all the same."""
     said = "No event of the history changes these scores: for this user, Popularity does not use it"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import duckdb
 import pytest
+import yaml
 
 from recsys_lab.config import UserError
 from recsys_lab.data.preparation.own_reader import source_of
@@ -57,6 +60,26 @@ def test_columns_of_a_query_are_compared_too(make, run, tmp_path):
     data = run(reader, where="land!=fr,moment<1970-01-01T01:00")
     left = [i for i in range(36) if i % 4 and i % 5]
     assert sorted(data.item_ids()) == left
+
+
+@pytest.mark.parametrize(
+    ("column", "advised"),
+    [("price", "data.price_column=price"), ("cost", "'data.event_features={cost: numeric}'")],
+)
+def test_decimal_commas_are_read_as_numbers_by_what_is_advised(table, run, column, advised):
+    """The advice, followed, keeps the rows whose number is below 2.5."""
+    log = "user_id,item_id,timestamp,price\n" + "".join(
+        f'{who},{what},{100 * what},"{what},5"\n' for who in range(3) for what in range(4)
+    )
+    log = log.replace("price", column)
+    with pytest.raises(UserError, match=r"If that is a decimal comma, set (.*)$") as refused:
+        run(table(log), where=f"{column}<2.6")
+    assert str(refused.value).endswith(f" set data.decimal_comma=true {advised}")
+    [override] = shlex.split(advised)
+    key, _, value = override.removeprefix("data.").partition("=")
+    options = {key: yaml.safe_load(value), "decimal_comma": True}
+    data = run(table(log, **options), where=f"{column}<2.6")
+    assert sorted(map(str, data.item_ids())) == ["0", "1", "2"]
 
 
 def test_a_name_that_means_two_columns_is_refused(table, run):

@@ -110,6 +110,8 @@ class _Words:
             yield from (f"{group}.{option}=" for option in self._options(group))
             return
         for key, kind in types_of(self._verb.schema).items():
+            if key in self._verb.refuses:
+                continue
             yield f"{key}="
             if is_component(kind):
                 yield f"{key}."

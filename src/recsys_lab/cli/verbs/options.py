@@ -27,6 +27,7 @@ from recsys_lab.config.help.keys import (
     verb_groups,
     verb_keys,
 )
+from recsys_lab.config.help.value_habits import value_hint
 from recsys_lab.config.verbs import VERBS
 from recsys_lab.pages.table import Table
 from recsys_lab.pages.terminal import Terminal
@@ -136,7 +137,7 @@ class _Finder:
         files = choices(group, self._folders)
         if choice not in files:
             raise UserError(
-                f"{group}: no choice {choice!r}{did_you_mean(choice, files)} Choices: "
+                f"{group}: no choice {choice!r}{value_hint(group, choice, [*files])} Choices: "
                 f"{', '.join(files) or 'none'}."
             )
         file = files[choice]

@@ -23,7 +23,7 @@ from recsys_lab.runs.listing import (
     select,
 )
 from recsys_lab.runs.references import RUNS, references
-from recsys_lab.runs.run_table import REFERENCE, failures, run_table
+from recsys_lab.runs.run_table import REFERENCE, failures, print_parts, run_table
 from recsys_lab.sweeps.study_folder import sweep_of
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     rows = _rows(cfg)
     if cfg.format == "table":
         console = Terminal()
-        for part in _parts(cfg, rows, console):
-            console.print(part, soft_wrap=isinstance(part, Text), highlight=False)
+        print_parts(_parts(cfg, rows, console), console)
         return
     chosen, began = _chosen(cfg, rows)
     columns = _given(cfg) or csv_columns(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,13 +18,15 @@ from recsys_lab.config import UserError
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.commands import TrainConfig
 from recsys_lab.config.compose.request import COMPOSE_ERRORS, Request, make_loader
-from recsys_lab.config.errors import did_you_mean, one_line, report
+from recsys_lab.config.errors import one_line, report
 from recsys_lab.config.help.own_choice import own_choice
 from recsys_lab.config.help.shell_words import not_a_pair, split_values
+from recsys_lab.config.help.value_habits import value_hint
 from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices
+from recsys_lab.config.verbs import VERBS, Verb
 
 
 def check(request: Request) -> DictConfig:
@@ -111,7 +113,7 @@ class _Preflight:
             if index not in of_split
             for override in self._parse(text, *[None, *typed][index : index + 2])
         ]
-        return [o for o in overrides if self._choice_exists(o)]
+        return [o for o in overrides if self._is_of_command(o) and self._choice_exists(o)]
 
     def _parse(self, text: str, before: str | None, typed: str | None) -> list[Override]:
         if not text.startswith("~") and (wrong := not_a_pair(str(typed), before)):
@@ -136,6 +138,21 @@ class _Preflight:
     def _is_group(self, override: Override) -> bool:
         return bool(self.loader.repository.group_exists(override.key_or_group))
 
+    def _is_of_command(self, override: Override) -> bool:
+        """Whether the override is not a choice of a group that only other verbs have."""
+        group = override.key_or_group
+        if not self._of_lab or not self._is_group(override) or group in self._keys(self.request):
+            return True
+        owners = [f"recsys-lab {name}" for name, verb in VERBS.items() if group in self._keys(verb)]
+        if owners:
+            typed = self.request.as_typed(str(override.input_line))
+            self.problems.append(f"{typed}: {group} is a group of {', '.join(owners)} only.")
+        return not owners
+
+    @staticmethod
+    def _keys(command: Request | Verb) -> dict[str, Any]:
+        return get_type_hints(command.schema)
+
     def _choice_exists(self, override: Override) -> bool:
         group = override.key_or_group
         if override.is_delete() or override.is_hydra_override() or not self._is_group(override):
@@ -145,7 +162,7 @@ class _Preflight:
         wanted = [v for value in wanted for v in (value if isinstance(value, list) else [value])]
         wrong = ["null" if v is None else str(v) for v in wanted if str(v) not in names]
         for name in wrong:
-            hint = did_you_mean(name, names)
+            hint = value_hint(group, name, names)
             own = (
                 own_choice(group, name, self.request.config_dir)
                 if hint == "." and self._of_lab

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import choice_of
 from recsys_lab.config.errors import did_you_mean
 from recsys_lab.config.help.habits import habits_of
+from recsys_lab.config.help.value_habits import metric_here, value_here
+from recsys_lab.config.relations import MetricOf, metric_rules
 from recsys_lab.config.values import describe, problem_with
 
 _OF_SWEEPS = ("sweep", "search")
@@ -28,6 +30,10 @@ class Known(Protocol):
 
     def choices(self, group: str) -> Sequence[str]:
         """The choices of a group; none if there is no such group."""
+        ...
+
+    def metrics(self, rule: MetricOf) -> Sequence[str]:
+        """The names of metrics that this config computes."""
         ...
 
 
@@ -58,6 +64,9 @@ class Adviser:
                 continue
             note = f" ({habit.note})" if habit.note and text else habit.note
             return f"here it is {text}{note}." if text else f"{note}."
+        group = path.partition(".")[0]
+        if group in _OF_SWEEPS and group not in self.top:
+            return f"{group} is a group of recsys-lab sweep only."
         return ""
 
     def _key(self, key: str, value: object) -> str:
@@ -70,7 +79,14 @@ class Adviser:
         annotation = self.known.types(group).get(option) if option else self.top.get(group)
         if annotation is None:
             return ""
-        for written in dict.fromkeys([_written(value), _written(value).lower()]):
+        typed = _written(value)
+        for rule in metric_rules(annotation):
+            computed = self.known.metrics(rule)
+            here = metric_here(typed, rule.prefix, computed)
+            return f"{key}={here}" if here else f"{key}, one of {', '.join(computed)}"
+        if here := value_here(key, typed, _allowed(annotation)):
+            return f"{key}={here}"
+        for written in dict.fromkeys([typed, typed.lower()]):
             if _PLAIN.fullmatch(written) and _fits(value, written, annotation):
                 return f"{key}={written}"
         return f"{key}, {describe(annotation)}" if option else key
@@ -83,10 +99,20 @@ def _fits(value: object, written: str, annotation: Any) -> bool:
     return problem_with(written if isinstance(value, str) else value, annotation) is None
 
 
+def _allowed(annotation: Any) -> Sequence[str]:
+    """The values of an option that has a choice of words."""
+    choice = choice_of(annotation)
+    if choice is not None:
+        return [*choice.names]
+    return [*map(str, get_args(annotation))] if get_origin(annotation) is Literal else ()
+
+
 def _choice(group: str, value: object, names: Sequence[str]) -> str:
     """The group, with its choice if there is one of that name."""
-    if value in names:
-        return f"{group}={value}"
+    typed = _written(value)
+    for here in (typed, typed.lower(), value_here(group, typed, names)):
+        if here in names:
+            return f"{group}={here}"
     hint = did_you_mean(value, names) if isinstance(value, str) else "."
     near = hint.removesuffix("?") if hint != "." else ""
     return f"the group {group}: {', '.join(names)}{near}"

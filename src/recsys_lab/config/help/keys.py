@@ -188,7 +188,7 @@ def component_keys(
 
 
 def verb_keys(verb: str) -> list[Key]:
-    """Every top-level key of a verb that is not a config group, nor of a stored config."""
+    """Every top-level key that a verb takes and that is no config group, nor of a stored config."""
     file = config_dir() / f"{verb}.yaml"
     values, comments, _ = config_file(file)
     if "train" in values.get("defaults", []):
@@ -203,7 +203,7 @@ def verb_keys(verb: str) -> list[Key]:
             {verb: "required" if values[name] == "???" else written(values[name])},
         )
         for name, annotation in hints.items()
-        if not is_component(annotation) and name in values
+        if not is_component(annotation) and name in values and name not in VERBS[verb].refuses
     ]
 
 

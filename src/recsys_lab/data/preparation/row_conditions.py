@@ -25,6 +25,7 @@ from recsys_lab.data.formats.delimited import SHORT
 from recsys_lab.data.preparation.codes import describe_ids, distinct, trimmed
 from recsys_lab.data.preparation.excluded_items import is_excluded
 from recsys_lab.data.preparation.row_filters import Filters, Rule
+from recsys_lab.data.preparation.source_warnings import decimal_hint
 from recsys_lab.data.raw import PART, SEPARATOR, LogColumn, RawData
 
 _SIDES = ("item", "user")
@@ -100,14 +101,20 @@ class RowConditions:
             return value.is_null() | ~_SIGNS[condition.sign](value, _truth(condition))
         if kind.is_numeric():
             return _number_fails(condition, value, is_float=kind.is_float())
-        return self._text_fails(condition, column.name)
+        return self._text_fails(condition, column)
 
-    def _text_fails(self, condition: Condition, column: str) -> nw.Expr:
-        self.frame = trimmed(self.frame, [column])
-        values = distinct(self.frame, column)
+    def _text_fails(self, condition: Condition, column: LogColumn) -> nw.Expr:
+        self.frame = trimmed(self.frame, [column.name])
+        values = distinct(self.frame, column.name)
         texts = pl.from_arrow(values)
         assert isinstance(texts, pl.Series)
-        return ~self._joined(column, values, meeting(condition, texts))
+        try:
+            is_met_n = meeting(condition, texts)
+        except UserError as error:
+            commas = next(filter(None, map(decimal_hint, texts.drop_nulls())), "")
+            cure = f"{commas} {column.as_numbers}" if commas and column.as_numbers else ""
+            raise UserError(f"{error}{cure}") from None
+        return ~self._joined(column.name, values, is_met_n)
 
     def _of_codes(self, side: str, flags_R: NDArray[np.bool_]) -> nw.Expr:
         """A flag of every item or user, for its rows; false for rows without one."""

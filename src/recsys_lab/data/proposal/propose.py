@@ -12,8 +12,9 @@ import polars as pl
 
 from recsys_lab.config import UserError
 from recsys_lab.data.proposal.facts import Facts, many_decimal_commas, read_facts
+from recsys_lab.data.proposal.one_file import files_to_give
 from recsys_lab.data.proposal.roles import Role, propose_roles
-from recsys_lab.data.proposal.sample import Sample, read_sample
+from recsys_lab.data.proposal.sample import TEXTS, Sample, read_sample
 from recsys_lab.data.proposal.time_column import clock_gaps, find_times
 from recsys_lab.data.proposal.times import Times
 from recsys_lab.pages.number_format import number, percent
@@ -70,8 +71,11 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     """
     (scratch / "sample").mkdir()
     (scratch / "log").mkdir()
-    sample = read_sample(path, rows, scratch / "sample")
-    roles = propose_roles(sample.frame.columns, given)
+    try:
+        sample = read_sample(path, rows, scratch / "sample")
+        roles = propose_roles(sample.frame.columns, given)
+    except UserError as error:
+        raise UserError(f"{error}{files_to_give(path, TEXTS)}") from error
     gaps: list[str] = []
     times = find_times(sample, roles, gaps)
     gaps += clock_gaps(sample, roles)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recsys_lab.config import UserError, did_you_mean
+from recsys_lab.data.columns.quantities import QUANTITIES
 
 _ID = r"(_?(id|ids|no|nr|num|number|key|code|nummer))?"
 _NAMES: Mapping[str, Sequence[str]] = {
@@ -33,9 +34,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
         r"invoice|receipt|basket|transaction|bon|beleg|rechnung",
     ),
     "session": (rf"(session|visit|sitzung){_ID}",),
-    "quantity": (
-        r"quantity|qty|count|menge|anzahl|stück|stueck|stk|units|pieces|(quantity|qty|units)_(sold|ordered)",
-    ),
+    "quantity": (rf"({'|'.join(QUANTITIES)})(_sold|_ordered)?",),
     "price": (r"unit_?price|price|preis|einzelpreis|stueckpreis|item_price",),
     "rating": (r"rating|stars|score|bewertung",),
     "event_type": (

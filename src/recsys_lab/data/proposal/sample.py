@@ -11,18 +11,20 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_lab.config import UserError
+from recsys_lab.config import UserError, command_line
 from recsys_lab.data.formats.listing import list_files
 from recsys_lab.data.formats.remote import is_remote
 from recsys_lab.data.formats.table_file import SEPARATORS, SUFFIXES, TableFile, form_of
 from recsys_lab.data.formats.text_check import CHUNK, unpacked
+from recsys_lab.data.proposal.one_file import require_same_columns
 
 MARKS = (",", ";", "\t", "|")
 """Separators that are recognised."""
 
-_TEXTS = ("", ".txt", ".dat", ".log", ".data")
+TEXTS = ("", ".txt", ".dat", ".log", ".data")
 _MOST = 1 << 28
 """Bytes of text that are read at most."""
+_ATOMIC = re.compile(r".+:(token|float)(_seq)?")
 _VALUE = re.compile(r"[+-]?[\d.,:/ T-]*\d[\d.,:/ TZ+-]*")
 
 
@@ -63,13 +65,14 @@ def read_sample(path: str, rows: int, scratch: Path) -> Sample:
     if is_remote(path):
         raise UserError(f"{path}: init looks at local files; copy it, or a part of it, here")
     suffix = form_of(path).suffix
-    guessed = "," if suffix in _TEXTS and Path(path).is_file() else None
+    guessed = "," if suffix in TEXTS and Path(path).is_file() else None
     listed = list_files(path, "file", guessed)
+    require_same_columns(listed, path)
     first = Path(listed[0].location)
     if first.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty (0 bytes)")
     form = form_of(first.name)
-    TableFile(first, path, "," if form.suffix in _TEXTS else None)  # checks the suffix
+    TableFile(first, path, "," if form.suffix in TEXTS else None)  # checks the suffix
     if form.suffix == ".parquet":
         frame, is_whole = _first_of_parquet(first, path, rows)
         copy, separator = scratch / "sample.parquet", None
@@ -80,6 +83,12 @@ def read_sample(path: str, rows: int, scratch: Path) -> Sample:
         is_whole = _copy_head(first, form.compression, copy, path, rows)
         separator = _separator(copy, form.suffix)
         frame = _read_text(copy, path, separator, scratch)
+    if all(map(_ATOMIC.fullmatch, frame.columns)):
+        command = command_line("prepare", "data=recbole", f"data.path={first.parent}")
+        raise UserError(
+            f"{path}: {first.name} is an atomic file of RecBole, which says what its columns are, "
+            f"so nothing is to propose: {command}"
+        )
     if len(frame.columns) < 2:
         raise UserError(
             f"{path}: has a single column, {frame.columns[0]!r}; a log needs a user and an item in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, one_row
 from recsys_lab.data.columns.conditions import Condition
 from recsys_lab.data.columns.ids import Spelling
 from recsys_lab.data.columns.missing import is_missing
+from recsys_lab.data.columns.quantities import QUANTITIES
 from recsys_lab.data.columns.timestamps import plan_times
 from recsys_lab.data.raw import RUNS, LogColumn
 from recsys_lab.data.sources.log_columns import NUMBERS, plan_feature, plan_numbers
@@ -19,9 +21,7 @@ from recsys_lab.data.sources.table_files import OpenTables
 
 _MAPPED = ("user", "item", "timestamp", "order", "event_type", *RUNS, *NUMBERS)
 _QUANTITIES = tuple(
-    spelt
-    for name in ("quantity", "qty", "count", "units", "pieces", "menge", "anzahl", "stück", "stk")
-    for spelt in (name, name.capitalize(), name.upper())
+    spelt for name in QUANTITIES for spelt in (name, name.capitalize(), name.upper())
 )
 _SIDES = ("item.", "user.")
 
@@ -87,7 +87,7 @@ def plan_conditions(
         plan, is_time = _plan(log, frame, condition, Spelling.of(config))
         own = f"_where_{len(plans)}"
         plans[own] = plan
-        aliases[name] = LogColumn(own, is_time)
+        aliases[name] = LogColumn(own, is_time, _as_numbers(name))
     return aliases, plans
 
 
@@ -116,6 +116,12 @@ def _plan(
     if numbers or (log.is_text and _holds_numbers(frame, column, spelling)):
         return plan_numbers(frame, column, option, where, spelling), False
     return plan_feature(frame, column, "categorical", option, where, spelling), False
+
+
+def _as_numbers(column: str) -> str:
+    if column in NUMBERS:
+        return f"data.{column}_column={column}"
+    return shlex.quote(f"data.event_features={{{column}: numeric}}")
 
 
 def _has_date(condition: Condition) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from recsys_lab.config import UserError, command_line, did_you_mean
+from recsys_lab.config import UserError, command_line
+from recsys_lab.config.help.value_habits import value_hint
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.quoting import quoted
 from recsys_lab.data.preparation.durations import window_seconds
@@ -132,8 +133,8 @@ def _chosen(override: Override, request: Request) -> list[str]:
     files = {file.stem: file for folder in reversed(folders) for file in folder.glob("*.yaml")}
     if name not in files:
         raise UserError(
-            f"{override.input_line}: no such choice;{did_you_mean(name, files)} Choices: "
-            f"{', '.join(sorted(files))}"
+            f"{override.input_line}: no such choice{value_hint(FREE_GROUP, name, [*files])} "
+            f"Choices: {', '.join(sorted(files))}"
         )
     values: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
     return [f"++{FREE_GROUP}.{key}={json.dumps(value)}" for key, value in values.items()]

@@ -24,6 +24,7 @@ from recsys_lab.config.compose import Request, make_loader
 from recsys_lab.config.origins import choices
 from recsys_lab.config.quoting import quoted
 from recsys_lab.config.repository import StoredConfig
+from recsys_lab.config.verbs import FROM_IS_OF
 from recsys_lab.experiment.resume import parsed, require_run, stored_config
 from recsys_lab.moved import with_current_names
 from recsys_lab.pages.number_format import format_value
@@ -54,8 +55,13 @@ def started_from(request: Request, verb: str) -> Request:
     """
     overrides = {text: parsed(text) for text in request.overrides}
     given = [o for o in overrides.values() if o is not None and o.key_or_group == FROM]
-    if not given or given[-1].is_delete() or given[-1].is_sweep_override():
+    if not given or given[-1].is_delete():
         return request
+    if given[-1].is_sweep_override():
+        raise UserError(
+            f"{request.as_typed(str(given[-1].input_line))}: takes one run, whose config the jobs "
+            "of --multirun change; give a command for each run"
+        )
     value = given[-1].value()
     if value is None:
         return request
@@ -145,7 +151,7 @@ def _named(stored: DictConfig) -> dict[str, Any]:
 def _refuse(request: Request, verb: str, overrides: list[Override]) -> None:
     """Refuse commands that cannot start from a run."""
     if request.schema is not TrainConfig:
-        raise UserError(f"{FROM}: not for {verb}; it is an option of train and prepare")
+        raise UserError(f"{FROM}: not for {verb}; {FROM_IS_OF}")
     if request.config_name != verb:
         raise UserError(f"{FROM}: not together with --config-name, as it replaces that config")
     resumed = [o for o in overrides if o.key_or_group == "resume" and not o.is_delete()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -11,18 +12,18 @@ from rich.text import Text
 
 from recsys_lab.config import UserError
 from recsys_lab.pages.number_format import decimal, duration
-from recsys_lab.pages.table import Table
 from recsys_lab.runs.record import RunRecord
+from recsys_lab.runs.run_table import laid_out
 from recsys_lab.sweeps.failures import budgeted
-from recsys_lab.sweeps.report.summary import STATES, format_point
+from recsys_lab.sweeps.report.summary import STATES, format_point, point_lines
 from recsys_lab.sweeps.storage.attributes import CHANGES
 from recsys_lab.sweeps.winner import keeps_constraints
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from optuna.trial import FrozenTrial
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
     from recsys_lab.sweeps.plan import Plan
 
@@ -59,7 +60,7 @@ def status_line(
 def status_table(
     plan: Plan, trials: Sequence[FrozenTrial], states: Sequence[State], spent: float
 ) -> RenderableType:
-    """The progress, the best value so far, and each running trial: epoch, metric, parameters."""
+    """The progress, the best value so far, and each running trial: epoch, metric, values."""
     lines = [Text(status_line(plan, trials, states, spent))]
     best = _best_so_far(plan, trials)
     if best:
@@ -73,9 +74,21 @@ def status_table(
         told = _told(plan, trial) if trial else (str(state["doing"]), "", "", "")
         rows.append((str(number), str(state["device"]), f"{idle(state):.0%}", *told))
     rows += [("", "elsewhere", "", *_told(plan, trial)) for trial in running.values()]
-    metric = plan.options["objectives"][0]
-    heads = ("worker", "device", "idle", "trial", "epoch", metric, "parameters")
-    return Group(*lines, Table("", heads, rows, right=(2, 5), whole=range(6)).rich())
+    heads = ("worker", "device", "idle", "trial", "epoch", plan.options["objectives"][0], "values")
+    return Group(*lines, _Rows([dict(zip(heads, row, strict=True)) for row in rows], heads))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The running trials, with whole cells at any width."""
+
+    rows: Sequence[Mapping[str, str]]
+    heads: Sequence[str]
+
+    def __rich_console__(self, console: Console, _: ConsoleOptions) -> Iterator[RenderableType]:
+        if self.rows:
+            dropped = ("idle", "device", "worker")
+            yield from laid_out(self.rows, self.heads, console, dropped_first=dropped)
 
 
 def idle(state: State) -> float:
@@ -86,8 +99,8 @@ def idle(state: State) -> float:
 
 
 def _told(plan: Plan, trial: FrozenTrial) -> tuple[str, str, str, str]:
-    """Number, epoch, last value of the first objective, and parameters of a running trial."""
-    point = format_point(trial.params)
+    """Number, epoch, last value of the first objective, and values of a running trial's keys."""
+    point = point_lines(trial.params)
     folder = plan.trial_folder(trial.number, trial.user_attrs.get(CHANGES))
     try:
         values = RunRecord.load(folder).values

@@ -224,6 +224,11 @@ def format_point(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={brief(value)}" for key, value in params.items())
 
 
+def point_lines(params: Mapping[str, Any]) -> str:
+    """The same for a cell of a table, a key on each line."""
+    return ",\n".join(format_point({key: value}) for key, value in params.items())
+
+
 def format_spread(spread: Mapping[str, float | None]) -> str:
     """Mean and standard deviation."""
     sd = spread["sd"]
