@@ -4,9 +4,10 @@ import pytest
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from recsys_lab.config import config_dir, hydra_loader
+from recsys_lab.config import config_dir
 from recsys_lab.config.commands import TrainConfig
-from recsys_lab.config.compose import Request, make_loader
+from recsys_lab.config.compose import Request, loader, make_loader
+from recsys_lab.config.compose.refused_settings import RefusedSetting
 from recsys_lab.config.errors import UserError
 
 HOME = ["data=synthetic_shop", "model.hidden_dim=8", "seed=3"]
@@ -26,7 +27,7 @@ def text(cfg):
 
 @pytest.fixture
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(hydra_loader, "_COMPOSED", {})
+    monkeypatch.setattr(loader, "_MERGED", {})
 
 
 @pytest.mark.usefixtures("nothing_kept")
@@ -38,7 +39,7 @@ def test_the_second_time_is_the_first_time(monkeypatch, overrides):
     first = text(composed(overrides=overrides))
     composed(overrides=["seed=9", "model.hidden_dim=32", "data=synthetic_shop"])
     assert text(composed(overrides=overrides)) == first
-    monkeypatch.setattr(hydra_loader, "_COMPOSED", {})
+    monkeypatch.setattr(loader, "_MERGED", {})
     assert text(composed(overrides=overrides)) == first
 
 
@@ -62,7 +63,7 @@ def test_a_file_that_was_edited_is_read_again(tmp_path):
     own.write_text("_target_: x.Y\nwidth: 2\n")
     assert composed(str(tmp_path), ["model=own", *HOME[:1]]).model.width == 2
     own.write_text("# @package _global_\nhydra:\n  callbacks: {a: {_target_: os.system}}\n")
-    with pytest.raises((UserError, hydra_loader.RefusedSetting), match="callbacks"):
+    with pytest.raises((UserError, RefusedSetting), match="callbacks"):
         composed(str(tmp_path), ["model=own", *HOME[:1]])
     own.write_text("_target_: x.Y\nwidth: 1\n")
     assert composed(str(tmp_path), ["model=own", *HOME[:1]]).model.width == 1

@@ -13,7 +13,7 @@ import yaml
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
-from recsys_lab.config.old_names import warn_moved, warn_renamed
+from recsys_lab.config.compose.old_names import warn_moved, warn_renamed
 from recsys_lab.moved import current, current_key, old_keys, with_current_names
 from recsys_lab.runs.record import RunRecord
 from tests.cli.flow import COUNTS, rewrite, train, write_log

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from recsys_lab.cli import app
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import Component, origins
-from recsys_lab.config import hydra_loader as loader
+from recsys_lab.config.compose import loader
 from recsys_lab.config.help import keys
 from recsys_lab.config.verbs import VERBS, Verb
 from tests.cli.flow import in_shop

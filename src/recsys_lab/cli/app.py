@@ -32,8 +32,9 @@ from recsys_lab.config.compose import (
     make_loader,
     with_plain_groups,
 )
+from recsys_lab.config.compose.loader import Loader
+from recsys_lab.config.compose.refused_settings import RefusedSetting
 from recsys_lab.config.errors import one_line, report
-from recsys_lab.config.hydra_loader import Loader, RefusedSetting
 from recsys_lab.config.literal_secrets import secrets_in_texts
 from recsys_lab.config.quoting import literal, quoted
 from recsys_lab.config.verbs import VERBS, Verb

@@ -182,11 +182,11 @@ def refuse_occupied(cfg: DictConfig) -> None:
         raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
     if not _holds_run(run_dir):
         return
+    is_check = OmegaConf.select(cfg, "recipe.overfit_loss") is not None
     if cfg.resume is None:
-        is_check = OmegaConf.select(cfg, "recipe.overfit_loss") is not None
         cure = "Choose" if is_check else "Add resume=auto to resume it, or choose"
         raise UserError(f"run_dir: {run_dir} already has a run. {cure} another run_dir.")
-    if cfg.resume == "auto" and not RunRecord.load(run_dir).done:
+    if cfg.resume == "auto" and is_check and not RunRecord.load(run_dir).done:
         _refuse_overfit(run_dir, cfg)
 
 

@@ -17,12 +17,12 @@ from omegaconf import DictConfig, open_dict
 from recsys_lab.config import UserError
 from recsys_lab.config.check import find_problems
 from recsys_lab.config.commands import TrainConfig
+from recsys_lab.config.compose.loader import Loader
 from recsys_lab.config.compose.request import COMPOSE_ERRORS, Request, make_loader
 from recsys_lab.config.errors import one_line, report
 from recsys_lab.config.help.own_choice import own_choice
 from recsys_lab.config.help.shell_words import not_a_pair, split_values
 from recsys_lab.config.help.value_habits import value_hint
-from recsys_lab.config.hydra_loader import Loader
 from recsys_lab.config.literal_secrets import literal_secrets
 from recsys_lab.config.locations import config_dir
 from recsys_lab.config.origins import ConfigSources, choices

@@ -17,9 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError
-from recsys_lab.config.hydra_loader import Loader
+from recsys_lab.config.compose.loader import Loader
+from recsys_lab.config.compose.repository import StoredConfig
 from recsys_lab.config.locations import config_dir
-from recsys_lab.config.repository import StoredConfig
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 """Errors that Hydra raises while it composes a config."""

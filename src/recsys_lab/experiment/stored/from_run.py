@@ -21,9 +21,9 @@ from omegaconf import OmegaConf
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.commands import TrainConfig
 from recsys_lab.config.compose import Request, make_loader
+from recsys_lab.config.compose.repository import StoredConfig
 from recsys_lab.config.origins import choices
 from recsys_lab.config.quoting import quoted
-from recsys_lab.config.repository import StoredConfig
 from recsys_lab.config.verbs import FROM_IS_OF
 from recsys_lab.experiment.resume import parsed, require_run, stored_config
 from recsys_lab.moved import with_current_names

@@ -8,13 +8,14 @@ trials of a sweep, ``--cfg`` and ``--help``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import (
     CachingConfigRepository,
     IConfigRepository,
@@ -24,51 +25,46 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from recsys_lab.config import config_dir
-from recsys_lab.config.old_names import (
+from recsys_lab.config.compose.old_names import (
     forced,
     rename_options,
     rename_targets,
-    resolved,
     targets_in,
     warn_moved,
     warn_of_typed,
 )
+from recsys_lab.config.compose.refused_settings import (
+    refuse_composed,
+    refuse_in_file,
+    refuse_typed,
+)
+from recsys_lab.config.compose.repository import Repository, StoredConfig
 from recsys_lab.config.origins import path_of, shown
-from recsys_lab.config.repository import Repository, StoredConfig, is_kept
 from recsys_lab.moved import current
 
-OF_FILES = ("run.dir", "sweep.dir", "sweep.subdir", "help")
-"""Settings below ``hydra`` that a file may set to any value: output folders and help text."""
 
-FIXED: Mapping[str, Any] = {"output_subdir": None, "job.chdir": False}
-"""Settings that a file may set to the value in the lab's configs."""
+@dataclass(frozen=True)
+class _Merged:
+    """The files of a config, before the overrides of values.
 
-OF_COMMANDS = (
-    *(*OF_FILES, "output_subdir", "verbose", "mode", "searchpath", "launcher", "sweeper"),
-    *("hydra_help", "job.name", "job.id", "job.num", "job.chdir", "job.config"),
-)
-"""Settings for the command line, in addition to ``hydra/GROUP=CHOICE`` of installed plugins."""
+    Attributes:
+        cfg: merged; never changed.
+        defaults: the files and choices, in order.
+        files: what was loaded, by name.
+    """
 
-_COMPOSED: dict[tuple[Any, ...], DictConfig] = {}
-"""The files of a config, in order, and their packages -> the config before overrides of values.
-
-A command composes its config several times, a sweep once for each point of its space.
-"""
-
-_PLUGINS = {"launcher": "basic_launcher", "sweeper": "basic_sweeper"}
-_HYDRAS_OWN = "hydra._internal.core_plugins."
-_INSTALLED = (_HYDRAS_OWN, "hydra_plugins.")
-_FORBIDDEN = "is not allowed: it could run arbitrary code."
+    cfg: DictConfig
+    defaults: list[ResultDefault]
+    files: Mapping[str, ConfigResult | None]
 
 
-class RefusedSetting(ConfigCompositionException):
-    """A file or the command line sets a setting of Hydra that it may not set."""
+_MERGED: dict[tuple[Any, ...], _Merged] = {}
+"""By choices and sources. A command composes its config several times, a sweep once a trial."""
 
 
 class Loader(ConfigLoaderImpl):
@@ -86,10 +82,9 @@ class Loader(ConfigLoaderImpl):
         self, config_search_path: ConfigSearchPath, stored: StoredConfig | None = None
     ) -> None:
         super().__init__(config_search_path)
-        self.repository = Repository(config_search_path, stored)
+        self.repository: Repository = Repository(config_search_path, stored)
         self.defaults: list[ResultDefault] = []
         self._primary: str | None = None
-        self._last: tuple[Any, DictConfig] | None = None
 
     def load_configuration(
         self,
@@ -99,17 +94,14 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Compose a config, as Hydra does; once if it is asked for the same one again.
+        """Compose a config, as Hydra does.
 
         Raises:
             RefusedSetting: a file or an override sets a refused setting.
         """
-        asked = (config_name, [*overrides], run_mode, from_shell, validate_sweep_overrides)
-        if self._last is not None and self._last[0] == asked:
-            return deepcopy(self._last[1])
         typed = OverridesParser.create().parse_overrides(overrides)
         for override in typed:
-            _refuse_typed(override)
+            refuse_typed(override)
             warn_of_typed(override)
         cfg: DictConfig = super().load_configuration(
             config_name,
@@ -119,11 +111,10 @@ class Loader(ConfigLoaderImpl):
             validate_sweep_overrides,
         )
         keys = {override.key_or_group for override in typed}
-        _refuse_composed(cfg, keys)
+        refuse_composed(cfg, keys)
         rename_targets(cfg)
         rename_options(cfg, keys)
-        self._last = (asked, cfg)
-        return deepcopy(cfg)
+        return cfg
 
     def get_group_options(
         self,
@@ -154,21 +145,61 @@ class Loader(ConfigLoaderImpl):
             self._refuse_file(config_name or "", loaded, None)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        """As Hydra does, but the files that equal choices name are merged once in a process."""
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        options = (config_name, run_mode, from_shell, validate_sweep_overrides)
+        if any(override.key_or_group == "hydra.searchpath" for override in parsed):
+            return deepcopy(self._merged(overrides, *options).cfg)
+        values = [override for override in parsed if self._is_value(override)]
+        choices = [str(override.input_line) for override in parsed if override not in values]
+        merged = self._merged(choices, *options)
+        self.defaults = merged.defaults
+        cfg = deepcopy(merged.cfg)
+        self._apply_overrides_to_config(values, cfg)
+        _note_overrides(cfg, parsed)
+        return cfg
+
+    def _is_value(self, override: Override) -> bool:
+        """Whether it sets a value, and chooses no file."""
+        if override.is_sweep_override():
+            return False
+        is_choice = self.repository.group_exists(override.key_or_group)
+        return not is_choice or isinstance(override.value(), dict)
+
+    def _merged(
+        self,
+        choices: list[str],
+        config_name: str | None,
+        run_mode: RunMode,
+        from_shell: bool,
+        validate_sweep_overrides: bool,
+    ) -> _Merged:
+        sources = tuple((source.provider, source.path) for source in self.repository.get_sources())
+        key = (config_name, *choices, run_mode, from_shell, validate_sweep_overrides, sources)
+        if (merged := _MERGED.get(key)) and self.repository.has(merged.files):
+            return merged
+        with self.repository.recorded() as files:
+            cfg = super()._load_configuration_impl(
+                config_name, choices, run_mode, from_shell, validate_sweep_overrides
+            )
+        merged = _Merged(cfg, self.defaults, files)
+        if not self.repository.is_of_run:
+            _MERGED[key] = merged
+        return merged
+
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
         self.defaults = defaults
-        files = [repo.load_config(config_path=str(default.config_path)) for default in defaults]
-        key = tuple(
-            (id(file), default.config_path, default.package, default.primary)
-            for file, default in zip(files, defaults, strict=True)
-        )
-        if key not in _COMPOSED:
-            cfg = super()._compose_config_from_defaults_list(defaults, repo)
-            if not all(file is not None and is_kept(file) for file in files):
-                return cfg
-            _COMPOSED[key] = cfg
-        return deepcopy(_COMPOSED[key])
+        return super()._compose_config_from_defaults_list(defaults, repo)
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         name = str(default.config_path)
@@ -189,63 +220,22 @@ class Loader(ConfigLoaderImpl):
             for _, old in targets_in("", config):
                 if old != current(old):
                     warn_moved(str(shown(path_of(loaded.path, name))), old)
-        if not isinstance(config, DictConfig) or "hydra" not in config.keys():  # noqa: SIM118
-            return
-        hydra = OmegaConf.to_container(OmegaConf.masked_copy(config, "hydra"), resolve=False)
-        assert isinstance(hydra, dict)
-        for path, value in _leaves(hydra["hydra"]):
-            if not (_within(path, OF_FILES) or (path in FIXED and value == FIXED[path])):
-                file = shown(path_of(loaded.path, name))
-                raise RefusedSetting(
-                    f"{_named(path)}: set by the file {file}. A file may only set Hydra's "
-                    f"{', '.join(OF_FILES)}; remove this one: in a file it {_FORBIDDEN}"
-                )
+        refuse_in_file(config, str(shown(path_of(loaded.path, name))))
+
+
+def _note_overrides(cfg: DictConfig, parsed: list[Override]) -> None:
+    """Write the overrides and the folder of the command into the config, as Hydra does."""
+    lists: dict[bool, list[Override]] = {True: [], False: []}
+    for override in parsed:
+        lists[override.is_hydra_override()].append(override)
+    cfg.hydra.overrides.hydra = [override.input_line for override in lists[True]]
+    cfg.hydra.overrides.task = [override.input_line for override in lists[False]]
+    cfg.hydra.runtime.cwd = os.getcwd()
+    named = cfg.hydra.job.config.override_dirname
+    cfg.hydra.job.override_dirname = get_overrides_dirname(
+        lists[False], named.exclude_keys, named.item_sep, named.kv_sep
+    )
 
 
 def _is_the_labs(path: str) -> bool:
     return Path(path.removeprefix("file://")).resolve() == config_dir().resolve()
-
-
-def _refuse_typed(override: Override) -> None:
-    """Refuse settings that the command line may not set, e.g. callbacks or a class."""
-    key = override.key_or_group
-    if not key.startswith("hydra.") and key != "hydra":
-        return
-    value = None if override.is_delete() or override.is_sweep_override() else override.value()
-    for path, _ in _leaves(value, key.partition(".")[2]):
-        if not _within(path, OF_COMMANDS) or "_target_" in path.split("."):
-            raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
-
-
-def _refuse_composed(cfg: DictConfig, typed: set[str]) -> None:
-    """Refuse settings that are only visible in the composed config, e.g. chosen plugins."""
-    for path in ("callbacks", "job.env_set", "job.env_copy"):
-        if OmegaConf.select(cfg.hydra, path):
-            raise RefusedSetting(f"{_named(path)} {_FORBIDDEN}")
-    for part, own in _PLUGINS.items():
-        target = str(resolved(resolved(cfg.hydra, part), "_target_"))
-        if not target.startswith(f"{_HYDRAS_OWN}{own}.") and f"hydra/{part}" not in typed:
-            raise RefusedSetting(
-                f"hydra/{part}: {target} chosen by a file; type hydra/{part}=NAME in the command: "
-                f"in a file it {_FORBIDDEN}"
-            )
-        for path, name in targets_in(part, resolved(cfg.hydra, part)):
-            if not name.startswith(_INSTALLED):
-                raise RefusedSetting(f"{_named(path)}: {name!r} {_FORBIDDEN}")
-
-
-def _within(path: str, allowed: Sequence[str]) -> bool:
-    return any(path == key or path.startswith(f"{key}.") for key in allowed)
-
-
-def _named(path: str) -> str:
-    return f"hydra.{path}" if path else "hydra"
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths with values; an empty mapping below the root counts as a value."""
-    if not isinstance(node, Mapping) or (prefix and not node):
-        yield prefix, node
-        return
-    for key, value in node.items():
-        yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))

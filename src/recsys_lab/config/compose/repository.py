@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,24 @@ class Repository(ConfigRepository):
     ) -> None:
         super().__init__(config_search_path)
         self._stored = stored
+        self._loaded: dict[str, ConfigResult | None] = {}
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether the config of a run comes before the files."""
+        return self._stored is not None
+
+    @contextmanager
+    def recorded(self) -> Iterator[dict[str, ConfigResult | None]]:
+        """What this repository, or a copy of it, loads meanwhile, by name."""
+        self._loaded.clear()
+        files: dict[str, ConfigResult | None] = {}
+        yield files
+        files.update(self._loaded)
+
+    def has(self, files: Mapping[str, ConfigResult | None]) -> bool:
+        """Whether all of these files, and no others of these names, are what it would load."""
+        return all(self.load_config(name) is loaded for name, loaded in files.items())
 
     def config_exists(self, config_path: str) -> bool:
         """Whether there is a config of that name."""
@@ -66,6 +85,10 @@ class Repository(ConfigRepository):
         """
         if self._stored is not None and config_path in self._stored.parts:
             return self._of_run(self._stored, config_path)
+        loaded = self._loaded[config_path] = self._of_source(config_path)
+        return loaded
+
+    def _of_source(self, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
             return self._of_package(source, config_path)
@@ -124,11 +147,6 @@ class Repository(ConfigRepository):
             with path.open(encoding="utf-8-sig") as text:
                 loaded.header = ConfigSource._get_header_dict(text.read(512))
         return loaded
-
-
-def is_kept(loaded: ConfigResult) -> bool:
-    """Whether a file is the same object each time it is loaded with the same content."""
-    return any(loaded is kept for kept in _READ.values())
 
 
 def _of_yaml(error: YAMLError) -> str:
