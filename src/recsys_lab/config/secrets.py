@@ -125,17 +125,21 @@ def note_variables(unresolved: Any) -> None:
 
 def secret_paths(value: Any, path: str = "") -> Iterator[str]:
     """Dotted paths below ``path`` of the values that `scrubbed` would mask."""
+    yield from _secret_paths(value, path, _environment())
+
+
+def _secret_paths(value: Any, path: str, environment: re.Pattern[str]) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             below = f"{path}.{key}" if path else str(key)
             if not path.endswith(_VARIABLES) and _is_secret(key, inner):
                 yield below
             else:
-                yield from secret_paths(inner, below)
+                yield from _secret_paths(inner, below, environment)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from secret_paths(inner, path)
-    elif scrubbed(value) != value:
+            yield from _secret_paths(inner, path, environment)
+    elif _scrub(value, environment) != value:
         yield path
 
 
