@@ -11,6 +11,7 @@ from recsys_lab.contracts.batches import (
     RankedLists,
     exclude_from,
 )
+from recsys_lab.contracts.devices import fetch, send, without_autocast
 from recsys_lab.contracts.own_parts import check_own_parts
 from recsys_lab.contracts.protocols import (
     DenseModel,
@@ -79,7 +80,10 @@ __all__ = [
     "check_model",
     "check_own_parts",
     "exclude_from",
+    "fetch",
+    "send",
     "traits",
+    "without_autocast",
 ]
 
 __getattr__ = names_before(__name__)

@@ -11,6 +11,7 @@ from torch import Tensor
 from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
+from recsys_lab.models.sequential.layers import rows_at
 from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class SequentialModule(pl.LightningModule):
         states_ND, targets_N = self.model.training_states(batch)
         if batch.supervised_T is not None:
             keep_N = supervised_positions(self.model, batch)
-            states_ND, targets_N = states_ND[keep_N], targets_N[keep_N]
+            states_ND, targets_N = rows_at(states_ND, keep_N), targets_N[keep_N]
         if len(targets_N):
             assert self._loss is not None  # the config check
             loss = self._loss(states_ND, targets_N, self.model.item_table())
