@@ -21,6 +21,7 @@ NEUTRAL = frozenset(
         "recipe.precision",
         "recipe.compile",
         "recipe.checkpoint_every_steps",
+        "recipe.data_on_device",
         "loss.memory_mib",
         "loss.kernel",
     }

@@ -15,6 +15,7 @@ from recsys_lab.models.sequential.layers import rows_at
 from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
+    import torch
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
@@ -76,6 +77,14 @@ class SequentialModule(pl.LightningModule):
         steps = max(1, self.loss_steps)
         parts = {f"train/{name}": float(value) / steps for name, value in self.part_sums.items()}
         return {"train/loss": self.mean_loss, **parts}
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Batch | EvaluationBatch:
+        """Without waiting for the copy: Lightning waits for batches that are not tensors."""
+        del dataloader_idx
+        moved: Batch | EvaluationBatch = batch.to(device, non_blocking=True)
+        return moved
 
     def on_train_epoch_start(self) -> None:
         """Reset the mean loss; not called when an epoch is resumed."""

@@ -73,6 +73,9 @@ class Recipe:
                 has the choice); "16-mixed" needs a GPU.
             compile: compile the model with torch.compile.
             accelerator: "auto", "cpu" or "gpu".
+            data_on_device: keep the events on the device, so that a batch needs no copy: "auto", on
+                a GPU if they take at most a quarter of its free memory; true, always; false, read
+                them on the host, in a thread ahead of the training.
             monitor: validation metric for the best epoch and early stopping.
             patience: epochs without improvement before stopping; null for no early stopping.
             validation_users: number of users that validation ranks, a fixed sample, the same in all
@@ -105,6 +108,7 @@ class Recipe:
         precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
+        data_on_device: bool | Literal["auto"] = field(default="auto", kw_only=True)
         monitor: Annotated[str, MetricOf("val/", "evaluation.metrics", "evaluation.ks")]
         patience: Annotated[int, Ge(1)] | None
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)

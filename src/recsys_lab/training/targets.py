@@ -49,7 +49,7 @@ def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) 
         chances_T = _chances(model, batch).double()
         if batch.supervised_T is not None:
             chances_T = chances_T * batch.supervised_T
-        counts_V.index_add_(0, batch.items_T, chances_T)
+        counts_V.index_add_(0, batch.items_T.cpu(), chances_T)
     return counts_V
 
 

@@ -22,6 +22,7 @@ from recsys_lab.contracts import (
     traits,
     without_autocast,
 )
+from recsys_lab.contracts.read_ahead import read_ahead
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
@@ -144,8 +145,8 @@ def evaluate(
     """
     results = protocol.results(beyond, traits(model).diagnostics)
     with torch.inference_mode():
-        for on_host in batches:
-            batch = on_host.to(device)
+        for on_host in read_ahead(batches, torch.device(device).type):
+            batch = on_host.to(device, non_blocking=True)
             evaluate_batch(results, model, batch, protocol, keep_lists=True)
     return results
 
