@@ -11,7 +11,13 @@ from recsys_lab.contracts.batches import (
     RankedLists,
     exclude_from,
 )
-from recsys_lab.contracts.devices import fetch, send, without_autocast
+from recsys_lab.contracts.devices import (
+    fetch,
+    fetch_later,
+    matmul_precision,
+    send,
+    without_autocast,
+)
 from recsys_lab.contracts.own_parts import check_own_parts
 from recsys_lab.contracts.protocols import (
     DenseModel,
@@ -81,6 +87,8 @@ __all__ = [
     "check_own_parts",
     "exclude_from",
     "fetch",
+    "fetch_later",
+    "matmul_precision",
     "send",
     "traits",
     "without_autocast",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -26,6 +27,39 @@ def fetch(values_n: Tensor) -> list[int]:
     A training step never calls this, a ranking at most once for a block of users.
     """
     return [int(value) for value in values_n.tolist()]
+
+
+def fetch_later(values_n: Tensor) -> Callable[[], list[float]]:
+    """Begin to copy values to the host, and return what reads them there.
+
+    Read after further steps, they have arrived, and nothing waits.
+    """
+    copy = values_n.to("cpu", non_blocking=True)
+    if values_n.device.type != "cuda":
+        return copy.tolist
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def read() -> list[float]:
+        arrived.synchronize()
+        return [float(value) for value in copy.tolist()]
+
+    return read
+
+
+@contextmanager
+def matmul_precision(name: str) -> Iterator[None]:
+    """Products of float32 matrices on a GPU in TF32 for "high", exact for "highest".
+
+    One of torch's several settings, which leaves the others readable and CPUs as they are.
+    """
+    setting = torch.backends.cuda.matmul
+    before = setting.allow_tf32
+    setting.allow_tf32 = name == "high"
+    try:
+        yield
+    finally:
+        setting.allow_tf32 = before
 
 
 def without_autocast(device: str) -> AbstractContextManager[Any]:

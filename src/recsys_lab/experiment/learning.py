@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.experiment.components import Components
     from recsys_lab.training.checkpoint import CheckpointCallback
+    from recsys_lab.training.recipe import Recipe
 
 
 def ready_loss(parts: Components) -> None:
@@ -65,6 +66,7 @@ def train(
     """
     from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
+    from recsys_lab.training.numerics import numerics
     from recsys_lab.training.targets import expected_targets
 
     training = training_batches(parts)
@@ -72,26 +74,42 @@ def train(
         epoch = training.first_epoch()
         parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = CostMonitor()
+    if epochs is None:  # not a refit, which nothing is told of
+        callbacks = [*_looks(parts.recipe, folder.parent, loggers), *callbacks]
     learned: Any = training if training.device else read_ahead(training, parts.device)
     if parts.recipe.config.overfit_loss is not None:
         learned, looks = _one_batch(parts, training, console)
         callbacks = [*callbacks, looks]
-    keeper = fit(
-        parts.model,
-        parts.loss,
-        parts.recipe,
-        parts.protocol,
-        learned,
-        read_ahead(parts.batches("validation", users=parts.validation_users), parts.device),
-        folder,
-        loggers=loggers,
-        console=console,
-        on_epoch=on_epoch,
-        callbacks=[meter, *callbacks],
-        epochs=epochs,
-    )
+    with numerics(parts.recipe):
+        keeper = fit(
+            parts.model,
+            parts.loss,
+            parts.recipe,
+            parts.protocol,
+            learned,
+            read_ahead(parts.batches("validation", users=parts.validation_users), parts.device),
+            folder,
+            loggers=loggers,
+            console=console,
+            on_epoch=on_epoch,
+            callbacks=[meter, *callbacks],
+            epochs=epochs,
+        )
     parts.model.to(parts.device)
     return keeper, meter.values()
+
+
+def _looks(recipe: Recipe, folder: Path, loggers: Sequence[Logger]) -> list[Callback]:
+    """The callbacks that look into the steps, if the recipe asks for them."""
+    from recsys_lab.training.profile import Profile
+    from recsys_lab.training.step_log import StepLog
+
+    looks: list[Callback] = []
+    if recipe.config.log_every is not None and loggers:
+        looks.append(StepLog(recipe.config.log_every))
+    if recipe.config.profile is not None:
+        looks.append(Profile(recipe.config.profile, folder / "profile"))
+    return looks
 
 
 def _one_batch(

@@ -22,6 +22,9 @@ NEUTRAL = frozenset(
         "recipe.compile",
         "recipe.checkpoint_every_steps",
         "recipe.data_on_device",
+        "recipe.matmul_precision",
+        "recipe.log_every",
+        "recipe.profile",
         "loss.memory_mib",
         "loss.kernel",
     }

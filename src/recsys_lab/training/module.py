@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
@@ -54,6 +55,8 @@ class SequentialModule(pl.LightningModule):
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
+        self.look_every = 0  # optimizer steps between values of `seen`; 0: none
+        self.seen: tuple[Tensor, float] | None = None  # a step's gradient norm and learning rate
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
         self.last_loss: Tensor | float = math.nan
@@ -134,15 +137,15 @@ class SequentialModule(pl.LightningModule):
         Lightning divides each batch's loss by ``accumulate_grad_batches``, regardless of the number
         of batches in the step and of positions in a batch.
         """
-        del optimizer
         first, total = self._positions[0] or 1, sum(self._positions) or 1
         self._positions = []
         scale = self._recipe.config.accumulate_grad_batches * first / total
-        if scale == 1:
-            return
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(scale)
+        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        for gradient in gradients if scale != 1 else ():
+            gradient.mul_(scale)
+        if self.look_every and (self.trainer.global_step + 1) % self.look_every == 0:
+            norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+            self.seen = norm, float(optimizer.param_groups[0]["lr"])
 
     def _new_results(self) -> Results:
         return self._protocol.results(diagnostics=traits(self.model).diagnostics)

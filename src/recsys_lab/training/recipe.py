@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
-from recsys_lab.config.relations import MetricOf, OfTrainedModels
+from recsys_lab.config.relations import MetricOf, NotWith, OfTrainedModels
 from recsys_lab.data.crops import Crop
 from recsys_lab.training.optimizers import OPTIMIZERS
 from recsys_lab.training.schedules import SCHEDULES, Constant
@@ -71,6 +71,13 @@ class Recipe:
             gradient_clip: largest gradient norm; null for no clipping.
             precision: "auto" is bf16-mixed on a GPU that supports it, else 32 (the run's record
                 has the choice); "16-mixed" needs a GPU.
+            matmul_precision: of products of float32 matrices on a GPU: "highest"; "high", TF32,
+                which has 11 of their 24 bits and is faster; "medium" is "high" where torch has
+                nothing faster. A CPU and ranking always compute in "highest"; the record has what
+                is in effect.
+            deterministic: only kernels that give the same numbers each time on the same kind of
+                GPU and versions; an operation without one is an error. Slower on a GPU; a CPU
+                repeats its numbers without it.
             compile: compile the model with torch.compile.
             accelerator: "auto", "cpu" or "gpu".
             data_on_device: keep the events on the device, so that a batch needs no copy: "auto", on
@@ -83,6 +90,10 @@ class Recipe:
             validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
+            log_every: optimizer steps between values of loss, learning rate and gradient norm in
+                the trackers (``step/...``); null: only values of epochs.
+            profile: number of steps to profile: ``profile/`` in the run directory gets a trace and
+                the ten operations that take most time; null: none.
         """
 
         max_epochs: Annotated[int, Ge(1)]
@@ -105,7 +116,14 @@ class Recipe:
         schedule: Annotated[Chosen, SCHEDULES]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
-        precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
+        precision: Annotated[
+            Literal["auto", "32", "bf16-mixed", "16-mixed"],
+            NotWith("16-mixed", "recipe.accelerator", "cpu", "use bf16-mixed, 32 or auto"),
+        ]
+        matmul_precision: Literal["highest", "high", "medium"] = field(
+            default="highest", kw_only=True
+        )
+        deterministic: bool = field(default=False, kw_only=True)
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
         data_on_device: bool | Literal["auto"] = field(default="auto", kw_only=True)
@@ -114,6 +132,8 @@ class Recipe:
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
         validate_every_epochs: Annotated[int, Ge(1)]
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
+        log_every: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        profile: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         for name, value, off in (

@@ -19,6 +19,7 @@ from recsys_lab.contracts import (
     RankedLists,
     RanksCandidates,
     fetch,
+    matmul_precision,
     traits,
     without_autocast,
 )
@@ -202,8 +203,9 @@ def ranked_lists(
     Raises:
         ValueError: the lists are not valid: see `check_lists`.
     """
-    # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
-    with without_autocast(history.items_T.device.type):
+    # Full precision even while training is mixed: bfloat16 scores have 8 bits and TF32's come from
+    # numbers of 11, so they tie.
+    with without_autocast(history.items_T.device.type), matmul_precision("highest"):
         if only_candidates and exclude is not None:
             assert isinstance(model, RanksCandidates)
             lists = model.rank_candidates(history, _others(exclude, history.size, num_items), k)
