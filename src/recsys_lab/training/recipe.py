@@ -118,7 +118,12 @@ class Recipe:
         gradient_clip: Annotated[float, Gt(0)] | None
         precision: Annotated[
             Literal["auto", "32", "bf16-mixed", "16-mixed"],
-            NotWith("16-mixed", "recipe.accelerator", "cpu", "use bf16-mixed, 32 or auto"),
+            NotWith(
+                "16-mixed",
+                "recipe.accelerator",
+                "cpu",
+                "half precision needs a GPU: use bf16-mixed, 32 or auto",
+            ),
         ]
         matmul_precision: Literal["highest", "high", "medium"] = field(
             default="highest", kw_only=True
