@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
@@ -52,6 +54,11 @@ class SequentialModule(pl.LightningModule):
         self._protocol = protocol
         self._total_steps = recipe.total_steps(steps_per_epoch)
         self._results = self._new_results()
+        # A model of its own: weights that are swapped for a validation can end in a checkpoint.
+        self.average: Any = None
+        if recipe.config.ema_decay is not None:
+            self.average = deepcopy(self.model).requires_grad_(False)
+            self._move_average = get_ema_multi_avg_fn(recipe.config.ema_decay)
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
@@ -147,6 +154,18 @@ class SequentialModule(pl.LightningModule):
             norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
             self.seen = norm, float(optimizer.param_groups[0]["lr"])
 
+    @property
+    def judged(self) -> Any:
+        """The model that is validated and kept."""
+        return self.model if self.average is None else self.average
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """A step, and the average with the new weights, before a checkpoint can be written."""
+        super().optimizer_step(*arguments, **options)
+        if self.average is not None:
+            averages, weights = self.average.parameters(), self.model.parameters()
+            self._move_average(list(averages), list(weights), 0)
+
     def _new_results(self) -> Results:
         return self._protocol.results(diagnostics=traits(self.model).diagnostics)
 
@@ -158,7 +177,7 @@ class SequentialModule(pl.LightningModule):
         """Rank one batch."""
         del batch_idx
         try:
-            evaluate_batch(self._results, self.model, batch, self._protocol)
+            evaluate_batch(self._results, self.judged, batch, self._protocol)
         except ValueError as error:
             if not math.isnan(self.mean_loss):
                 raise

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from recsys_lab.config import Chosen, UserError, build_chosen
 from recsys_lab.config.relations import MetricOf, NotWith, OfTrainedModels
 from recsys_lab.data.crops import Crop
-from recsys_lab.training.optimizers import OPTIMIZERS
+from recsys_lab.training.optimizers import OPTIMIZERS, decay_matrices_alone
 from recsys_lab.training.schedules import SCHEDULES, Constant
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class Recipe:
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
             beta2: decay of the second moment.
-            weight_decay: weight decay of the optimizer, for all parameters.
+            weight_decay: weight decay of the optimizer.
+            weight_decay_on: the weights that decay: "all", or "matrices": not norms, biases, other
+                vectors and embeddings.
+            ema_decay: validate, keep and test an exponential moving average of the weights: after
+                each step it is this share of itself plus the rest of the new weights; e.g. 0.999.
+                It starts as the initial weights. null: the weights themselves.
             sparse_embeddings: update only the item vectors looked up in a step (lazy Adam), for
                 catalogues of millions of items; needs a loss with sampled negatives.
             schedule: learning rate after the warm-up: "constant"; "linear" or "cosine", decay to 0
@@ -112,6 +117,8 @@ class Recipe:
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
+        weight_decay_on: Literal["all", "matrices"] = field(default="all", kw_only=True)
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = field(default=None, kw_only=True)
         sparse_embeddings: bool
         schedule: Annotated[Chosen, SCHEDULES]
         warmup_steps: Annotated[int, Ge(0)]
@@ -144,6 +151,7 @@ class Recipe:
         for name, value, off in (
             ("weight_decay", config.weight_decay, "0"),
             ("gradient_clip", config.gradient_clip, "null"),
+            ("ema_decay", config.ema_decay, "null"),
         ):
             if config.sparse_embeddings and value:
                 raise UserError(
@@ -178,7 +186,10 @@ class Recipe:
             UserError: the model, loss or optimizer does not support ``sparse_embeddings``.
         """
         if not self.config.sparse_embeddings:
-            return self.make_optimizer(model.parameters())
+            made = self.make_optimizer(model.parameters())
+            if self.config.weight_decay_on == "matrices":
+                decay_matrices_alone(made, model)
+            return made
         from recsys_lab.training.dense_sparse import DenseSparseOptimizer, sparse_tables
 
         tables = sparse_tables(model, loss)
