@@ -1,4 +1,4 @@
-"""The moving average of the weights by hand: it is judged and kept, and training goes on without."""
+"""The moving average of the weights by hand: it is judged and kept; training does not read it."""
 
 import torch
 from safetensors.torch import load_file

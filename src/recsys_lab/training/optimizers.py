@@ -109,8 +109,12 @@ class OptimizerFactory(ABC):
         )
 
 
-def decay_matrices_alone(optimizer: Optimizer, model: nn.Module) -> None:
+def decay_matrices_alone(optimizer: Optimizer, model: Any) -> None:
     """Move norms, biases, other vectors and embeddings into groups without weight decay.
+
+    Args:
+        optimizer: changed in place.
+        model: the trained module whose weights it has.
 
     Raises:
         UserError: the optimizer's groups have no weight decay.
