@@ -128,3 +128,37 @@ def test_an_evaluated_block_waits_once_more_to_check_its_lists(fetched):
     with torch.inference_mode():
         base.evaluate_batch(protocol.results(), module.model, block, protocol)
     assert fetched == [given.size, 6]
+
+
+@pytest.fixture
+def _filled():
+    """New memory is full of NaN or the largest number, as if another tensor had left them there."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def gradients(name, loss_name):
+    torch.manual_seed(0)
+    model, loss = build(models()[name], num_items=ITEMS).train(), build(options("loss", loss_name))
+    states_ND, targets_N = model.training_states(batch())
+    loss(states_ND, targets_N, model.item_table()).backward()
+    lists = model.eval().recommend(batch(), 5, None)
+    return [lists.scores_BK, *(p.grad for p in model.parameters() if p.grad is not None)]
+
+
+PAIRS = [*((name, "softmax") for name in models()), ("sasrec", "gbce"), ("sasrec", "sce")]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return {pair: gradients(*pair) for pair in PAIRS}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+@pytest.mark.usefixtures("_filled")
+def test_no_memory_is_read_before_it_is_written(expected, pair):
+    for value, wanted in zip(gradients(*pair), expected[pair], strict=True):
+        assert torch.equal(value, wanted)
