@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
 
-DEPTH = 2
+DEPTH = 4
 """Batches that wait for the device at any time; one more is being read."""
 _PATIENCE = 0.1  # seconds after which a waiting thread looks whether it is still needed
 
