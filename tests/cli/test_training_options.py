@@ -3,9 +3,11 @@
 import shlex
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.training.profile import TABLE, TRACE
 from tests.cli.flow import USERS, record, train
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -55,3 +57,31 @@ def test_negatives_from_the_batch_are_corrected_from_the_command_line():
     assert train(
         "run_dir=run", "loss=sampled_softmax", "loss.sampling=in_batch", "recipe.max_epochs=1"
     ) == 0  # fmt: skip
+
+
+def test_looks_and_the_place_of_the_data_leave_the_numbers_alone():
+    """And what is in effect is recorded, not what was asked for."""
+    short = ["recipe.max_epochs=2", "recipe.accelerator=cpu", "recipe.batch_size=8"]
+    looks = [
+        "recipe.data_on_device=true", "recipe.log_every=2", "recipe.profile=1",
+        "recipe.deterministic=true", "recipe.matmul_precision=medium", "tracking=csv",
+    ]  # fmt: skip
+    assert train("run_dir=plain", *short) == 0
+    assert train("run_dir=looked", *short, *looks) == 0
+    plain, looked = record("plain"), record("looked")
+    for key in ("epochs", "validation", "test"):
+        assert plain[key] == looked[key]
+    weights = "checkpoints/best.safetensors"
+    assert plain["files"][weights] == looked["files"][weights]
+    assert plain["numerics"] | {
+        "deterministic": True, "fill_uninitialized_memory": False,
+    } == looked["numerics"]  # fmt: skip
+    assert looked["numerics"]["matmul_precision"] == "highest"
+    assert plain["identity"] == looked["identity"]
+    rows = pl.read_csv("looked/csv/metrics.csv").filter(pl.col("step/loss").is_not_null())
+    assert rows["step"].to_list() == list(range(1, plain["epochs"][-1]["step"], 2))
+    assert rows["step/gradient_norm"].min() > 0
+    assert {path.name for path in Path("looked/profile").iterdir()} == {TRACE, TABLE}
+    refused = ["recipe.precision=16-mixed", "run_dir=half"]
+    assert train(*short, *refused) == 2
+    assert not Path("half").exists()

@@ -7,6 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError, build, config_dir
+from recsys_lab.training.optimizers import decay_matrices_alone
 from tests.models.test_contracts import V, batch_of, histories, make
 
 
@@ -102,3 +103,29 @@ def test_what_it_is_not_for():
     other = recipe(sparse_embeddings=True, optimizer=sgd)
     with pytest.raises(UserError, match=r"TorchOptimizer has no make_sparse; use recipe\.optim"):
         other.optimizer(make("sasrec"), part("loss", "bce"))
+
+
+def test_weight_decay_on_matrices_alone():
+    """A step without gradients shows the decay: AdamW multiplies by 1 - rate x decay."""
+    model = make("gsasrec")  # a table of inputs, one of outputs, and one of positions
+    before = copy.deepcopy(model)
+    made = recipe(optimizer="adamw", weight_decay=0.2, weight_decay_on="matrices")
+    optimizer = made.optimizer(model, None)
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    decayed = set()
+    for (name, weight), old in zip(model.named_parameters(), before.parameters(), strict=True):
+        if not torch.equal(weight, old):
+            torch.testing.assert_close(weight, old * (1 - 0.05 * 0.2), msg=name)
+            decayed.add(name.rpartition("blocks.")[2][2:])
+    parts = model.blocks[0].named_modules()
+    assert decayed == {f"{name}.weight" for name, one in parts if type(one) is torch.nn.Linear}
+    known = [weight for group in optimizer.param_groups for weight in group["params"]]
+    assert len(known) == len(list(model.parameters()))
+
+
+def test_an_optimizer_without_weight_decay_cannot_spare_weights():
+    optimizer = torch.optim.SparseAdam([torch.nn.Parameter(torch.ones(2, 2))])
+    with pytest.raises(UserError, match=r"SparseAdam has no weight_decay .*weight_decay_on=all"):
+        decay_matrices_alone(optimizer, torch.nn.Linear(1, 1))

@@ -106,6 +106,10 @@ def accumulating() -> dict:
     return {"accumulate_grad_batches": 2}
 
 
+def averaging() -> dict:
+    return {"ema_decay": 0.9, "weight_decay": 0.1, "weight_decay_on": "matrices"}
+
+
 def judging_rarely() -> dict:
     return {"validate_every_epochs": 3}
 
@@ -119,6 +123,7 @@ def judging_rarely() -> dict:
         ((2, 1, 1, 1, 9), dict),
         ((3, 4), dense_sparse_optimizer),
         ((1, 3), accumulating),
+        ((2, 6), averaging),
         ((2, 16), judging_rarely),  # the last epoch, which is not the third or sixth, is resumed
     ],
 )

@@ -96,6 +96,23 @@ class OfTrainedModels:
     reason: str
 
 
+@dataclass(frozen=True)
+class NotWith:
+    """Annotation of an option with a value that does not go with a value of another option.
+
+    Attributes:
+        value: of the annotated option.
+        option: path of the other.
+        other: its value.
+        cure: what to do, for the message.
+    """
+
+    value: str
+    option: str
+    other: str
+    cure: str
+
+
 def metric_problems(
     cfg: DictConfig,
     schemas: Mapping[str, Schema],
@@ -205,12 +222,18 @@ def model_problems(
 
 
 def training_problems(cfg: DictConfig, schemas: Mapping[str, Schema]) -> Iterator[Problem]:
-    """Options of the training that a model fitted in one pass does not have.
+    """Options that exclude one another, and those that a model fitted in one pass does not have.
 
     Args:
         cfg: the composed config.
         schemas: the schema of each component.
     """
+    for key, schema in schemas.items():
+        for option, annotation in schema.types.items():
+            path = f"{key}.{option}"
+            for one in _metadata(annotation, NotWith):
+                if (_value(cfg, path), _value(cfg, one.option)) == (one.value, one.other):
+                    yield path, f"got {one.value} with {one.option}={one.other}; {one.cure}."
     if "model" not in schemas or not has_method(cfg.model["_target_"], "fit"):
         return
     name = schemas["model"].name

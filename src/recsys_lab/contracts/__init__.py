@@ -11,6 +11,13 @@ from recsys_lab.contracts.batches import (
     RankedLists,
     exclude_from,
 )
+from recsys_lab.contracts.devices import (
+    fetch,
+    fetch_later,
+    matmul_precision,
+    send,
+    without_autocast,
+)
 from recsys_lab.contracts.own_parts import check_own_parts
 from recsys_lab.contracts.protocols import (
     DenseModel,
@@ -79,7 +86,12 @@ __all__ = [
     "check_model",
     "check_own_parts",
     "exclude_from",
+    "fetch",
+    "fetch_later",
+    "matmul_precision",
+    "send",
     "traits",
+    "without_autocast",
 ]
 
 __getattr__ = names_before(__name__)

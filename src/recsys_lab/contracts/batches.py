@@ -5,11 +5,14 @@ Shapes: B users in a batch, T events in a batch (all histories concatenated), K 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from recsys_lab.contracts.devices import send
 
 NO_ITEM = -1
 """Padding of a ranked list with fewer than K admissible items."""
@@ -18,8 +21,35 @@ LISTS_APART = 1 << 32
 """Added to a user's index for each earlier list of the user: see `EvaluationBatch.lists_B`."""
 
 
+class _Tensors:
+    """A dataclass of tensors, also nested, that moves as a whole."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same on another device (Lightning calls this)."""
+        moved: Self = _changed(self, lambda x: x.to(device, non_blocking=non_blocking))
+        return moved
+
+    def pin_memory(self) -> Self:
+        """The same in pinned memory, from where a GPU copies without making the host wait."""
+        pinned: Self = _changed(self, Tensor.pin_memory)
+        return pinned
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A value with all its tensors changed, but those that stay on the host."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _changed(one, change) for key, one in value.items()}
+    if not isinstance(value, _Tensors):
+        return value
+    names = (f.name for f in fields(value) if f.name not in _ON_HOST)  # type: ignore[arg-type]
+    changed = {name: _changed(getattr(value, name), change) for name in names}
+    return replace(value, **changed)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True)
-class ListFeature:
+class ListFeature(_Tensors):
     """A list column: several codes per row.
 
     Attributes:
@@ -29,11 +59,6 @@ class ListFeature:
 
     codes: Tensor
     offsets: Tensor
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ListFeature:
-        """A copy on another device."""
-        codes = self.codes.to(device, non_blocking=non_blocking)
-        return ListFeature(codes, self.offsets.to(device, non_blocking=non_blocking))
 
     def rows(self, index: Tensor) -> ListFeature:
         """The rows at ``index``, int64 (R,)."""
@@ -45,8 +70,12 @@ class ListFeature:
         return ListFeature(codes, torch.cat([ends.new_zeros(1), ends]))
 
 
+_ON_HOST = frozenset({"supervised_T"})
+"""Fields that stay on the host."""
+
+
 @dataclass(frozen=True)
-class Batch:
+class Batch(_Tensors):
     """The histories of B users, oldest event first, concatenated without padding.
 
     Items are ``0 .. V-1``; there is no padding item. A model that needs a padded rectangle makes
@@ -67,8 +96,8 @@ class Batch:
         next_times_B: time of each user's next event, the one to predict, int64 (B,). A leak: given
             only to models whose attribute ``reads_next_time`` is true, when held-out events are
             ranked. None if not known.
-        supervised_T: in training, whether an event may be a target of the loss, bool (T,); None:
-            all. Applied by the lab; models predict all events.
+        supervised_T: in training, whether an event may be a target of the loss, bool (T,), always
+            on the host, as ``lengths``; None: all. Applied by the lab; models predict all events.
     """
 
     users_B: Tensor
@@ -84,6 +113,12 @@ class Batch:
     def size(self) -> int:
         """Number of users B."""
         return len(self.lengths)
+
+    @property
+    def ranges_on_host(self) -> tuple[Tensor, Tensor]:
+        """Index of each history's first event, and its length, int64 (B,) both, on the host."""
+        lengths_B = torch.tensor(self.lengths, dtype=torch.int64)
+        return lengths_B.cumsum(0) - lengths_B, lengths_B
 
     @property
     def last_B(self) -> Tensor:
@@ -108,12 +143,15 @@ class Batch:
         Args:
             index_N: indices among the T events, ascending, int64 (N,).
             lengths: number of these events per user.
+
+        Returns:
+            The batch, without ``supervised_T``.
         """
         offsets = torch.tensor((0, *lengths)).cumsum(0)
         return Batch(
             self.users_B,
             self.items_T[index_N],
-            offsets.to(index_N.device, non_blocking=True),
+            send(offsets, index_N.device),
             lengths,
             None if self.timestamps_T is None else self.timestamps_T[index_N],
             {
@@ -121,27 +159,6 @@ class Batch:
                 for name, column in self.features.items()
             },
             self.next_times_B,
-            None if self.supervised_T is None else self.supervised_T[index_N],
-        )
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on another device (Lightning calls this)."""
-
-        def move(x: Tensor) -> Tensor:
-            return x.to(device, non_blocking=non_blocking)
-
-        return Batch(
-            move(self.users_B),
-            move(self.items_T),
-            move(self.offsets),
-            self.lengths,
-            None if self.timestamps_T is None else move(self.timestamps_T),
-            {
-                name: column.to(device, non_blocking=non_blocking)
-                for name, column in self.features.items()
-            },
-            None if self.next_times_B is None else move(self.next_times_B),
-            None if self.supervised_T is None else move(self.supervised_T),
         )
 
 
@@ -150,7 +167,7 @@ def _rows(column: Tensor | ListFeature, index: Tensor) -> Tensor | ListFeature:
 
 
 @dataclass(frozen=True)
-class EvaluationBatch:
+class EvaluationBatch(_Tensors):
     """Users to rank for, with their held-out targets and seen items.
 
     A user may have several lists, each a row with its own history and targets.
@@ -183,21 +200,6 @@ class EvaluationBatch:
         if self.numbers_B is None:
             return self.history.users_B
         return self.history.users_B + self.numbers_B * LISTS_APART
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> EvaluationBatch:
-        """The same batch on another device (Lightning calls this)."""
-        times_B, values_G = self.target_times_B, self.target_values_G
-        numbers_B = self.numbers_B
-        return EvaluationBatch(
-            self.history.to(device, non_blocking),
-            self.seen_rows.to(device, non_blocking=non_blocking),
-            self.seen_items.to(device, non_blocking=non_blocking),
-            self.target_rows.to(device, non_blocking=non_blocking),
-            self.target_items.to(device, non_blocking=non_blocking),
-            None if times_B is None else times_B.to(device, non_blocking=non_blocking),
-            None if values_G is None else values_G.to(device, non_blocking=non_blocking),
-            None if numbers_B is None else numbers_B.to(device, non_blocking=non_blocking),
-        )
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,10 @@ class SamplesTargets(Protocol):
     """A trained model that samples the events that it predicts (Cloze)."""
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Probability of each event of a training batch to be a target, float32 (T,)."""
+        """Probability of each event of a training batch to be a target, float32 (T,).
+
+        Best on the host, from `Batch.ranges_on_host`, so that no step waits for the device.
+        """
         ...
 
 

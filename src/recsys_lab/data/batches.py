@@ -18,6 +18,7 @@ from recsys_lab.contracts import Batch, EvaluationBatch
 from recsys_lab.data.crops import Crop, Crops
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.histories import FlatData, Histories, as_tensor
+from recsys_lab.data.resident import ResidentHistories
 from recsys_lab.data.shuffle import shuffle_of
 from recsys_lab.data.splits.cold_start import target_ranges
 
@@ -44,6 +45,8 @@ class TrainingBatches:
             target per history: see `recsys_lab.data.crops.Crops`.
         features: columns that the model reads, as in `Batch.features`.
         supervised: events that may be targets of the loss, bool (T,); None: all.
+        device: where the flat arrays are copied, and batches are made; None: they are read on the
+            host.
 
     Raises:
         UserError: the dataset lacks a column.
@@ -60,12 +63,18 @@ class TrainingBatches:
         prefixes: bool = False,
         features: Sequence[str] = (),
         supervised: NDArray[np.bool_] | None = None,
+        device: torch.device | None = None,
     ) -> None:
         segments = np.asarray(data.segments("train"))
         is_long = segments[:, 2] - segments[:, 1] >= 2
         self._users, starts, ends = (column[is_long] for column in segments.T)
         self._crops = Crops(starts, ends, window=window, crop=crop, one_target=prefixes, seed=seed)
-        self._histories = Histories(data, features)
+        self.device = device
+        self._histories = (
+            Histories(data, features)
+            if device is None
+            else ResidentHistories(data, features, device)
+        )
         self._supervised = None if supervised is None else RunReader(supervised)
         self._batch_size = batch_size
         self._seed = seed

@@ -102,12 +102,15 @@ def feature_rows(
     column: NDArray[Any] | Lists, rows: NDArray[np.int64]
 ) -> torch.Tensor | ListFeature:
     """Some rows of a column: codes as int64, numbers unchanged."""
-    if isinstance(column, Lists):
-        starts, ends = column.offsets[rows], column.offsets[rows + 1]
-        codes = column.codes[flat_index(starts, ends)].astype(np.int64)
-        offsets = np.concatenate([[0], np.cumsum(ends - starts)])
-        return ListFeature(torch.from_numpy(codes), torch.from_numpy(offsets))
-    return as_tensor(column[rows])
+    return list_rows(column, rows) if isinstance(column, Lists) else as_tensor(column[rows])
+
+
+def list_rows(column: Lists, rows: NDArray[np.int64]) -> ListFeature:
+    """Some rows of a list column."""
+    starts, ends = column.offsets[rows], column.offsets[rows + 1]
+    codes = column.codes[flat_index(starts, ends)].astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+    return ListFeature(torch.from_numpy(codes), torch.from_numpy(offsets))
 
 
 def as_tensor(values: NDArray[Any]) -> torch.Tensor:

@@ -10,12 +10,14 @@ import torch
 from recsys_lab.config import UserError
 from recsys_lab.contracts import ReadsFiles, ResolvesOptions
 from recsys_lab.runs.sources import source_digest
+from recsys_lab.training.numerics import in_effect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from recsys_lab.experiment.components import Components
     from recsys_lab.runs.record import RunRecord
+    from recsys_lab.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def begin(parts: Components, record: RunRecord, entry: str) -> None:
         split=parts.data.manifest["split"],
         machine=machine_with(record, parts.device),
         resolved=_resolved(parts),
+        numerics=None if parts.is_fitted else in_effect(parts.recipe),
     )
 
 
@@ -108,7 +111,7 @@ def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
 
 def _identity(parts: Components) -> dict[str, str]:
     """What determines results besides settings and code: see `recsys_lab.comparison.identity`."""
-    trained = {} if parts.is_fitted else {"precision": str(parts.recipe.trainer_precision())}
+    trained = {} if parts.is_fitted else _precisions(parts.recipe)
     columns = {"features": parts.data.features_fingerprint[:8]}
     codes = (
         {} if parts.semantic_ids is None else {"semantic_ids": parts.semantic_ids.fingerprint[:8]}
@@ -123,6 +126,14 @@ def _identity(parts: Components) -> dict[str, str]:
         **_files(parts),
         **source,
     }
+
+
+def _precisions(recipe: Recipe) -> dict[str, str]:
+    """The precision in effect; that of products only if it is not the one of older runs."""
+    used = in_effect(recipe)
+    products = used["matmul_precision"]
+    extra = {} if products == "highest" else {"matmul_precision": products}
+    return {"precision": used["precision"], **extra}
 
 
 def _resolved(parts: Components) -> dict[str, str]:

@@ -13,7 +13,9 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
+from recsys_lab.contracts.read_ahead import read_ahead
 from recsys_lab.data.batches import TrainingBatches
+from recsys_lab.data.resident import resident_columns
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
 from recsys_lab.pages.number_format import duration
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from recsys_lab.experiment.components import Components
     from recsys_lab.training.checkpoint import CheckpointCallback
+    from recsys_lab.training.recipe import Recipe
 
 
 def ready_loss(parts: Components) -> None:
@@ -63,6 +66,7 @@ def train(
     """
     from recsys_lab.training.cost import CostMonitor
     from recsys_lab.training.fit import fit
+    from recsys_lab.training.numerics import numerics
     from recsys_lab.training.targets import expected_targets
 
     training = training_batches(parts)
@@ -70,26 +74,42 @@ def train(
         epoch = training.first_epoch()
         parts.loss.read_targets(expected_targets(parts.model, epoch, parts.data.num_items))
     meter = CostMonitor()
-    learned: Any = training
+    if epochs is None:  # not a refit, which nothing is told of
+        callbacks = [*_looks(parts.recipe, folder.parent, loggers), *callbacks]
+    learned: Any = training if training.device else read_ahead(training, parts.device)
     if parts.recipe.config.overfit_loss is not None:
         learned, looks = _one_batch(parts, training, console)
         callbacks = [*callbacks, looks]
-    keeper = fit(
-        parts.model,
-        parts.loss,
-        parts.recipe,
-        parts.protocol,
-        learned,
-        parts.batches("validation", users=parts.validation_users),
-        folder,
-        loggers=loggers,
-        console=console,
-        on_epoch=on_epoch,
-        callbacks=[meter, *callbacks],
-        epochs=epochs,
-    )
+    with numerics(parts.recipe):
+        keeper = fit(
+            parts.model,
+            parts.loss,
+            parts.recipe,
+            parts.protocol,
+            learned,
+            read_ahead(parts.batches("validation", users=parts.validation_users), parts.device),
+            folder,
+            loggers=loggers,
+            console=console,
+            on_epoch=on_epoch,
+            callbacks=[meter, *callbacks],
+            epochs=epochs,
+        )
     parts.model.to(parts.device)
     return keeper, meter.values()
+
+
+def _looks(recipe: Recipe, folder: Path, loggers: Sequence[Logger]) -> list[Callback]:
+    """The callbacks that look into the steps, if the recipe asks for them."""
+    from recsys_lab.training.profile import Profile
+    from recsys_lab.training.step_log import StepLog
+
+    looks: list[Callback] = []
+    if recipe.config.log_every is not None and loggers:
+        looks.append(StepLog(recipe.config.log_every))
+    if recipe.config.profile is not None:
+        looks.append(Profile(recipe.config.profile, folder / "profile"))
+    return looks
 
 
 def _one_batch(
@@ -123,6 +143,7 @@ def training_batches(parts: Components) -> TrainingBatches:
         prefixes=stated.one_target,
         features=stated.features,
         supervised=supervised_events(parts.data, parts.recipe),
+        device=device_of_data(parts),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has at least two training events to train on"
@@ -130,6 +151,29 @@ def training_batches(parts: Components) -> TrainingBatches:
     if parts.recipe.config.supervise != "all":
         supervised_positions(parts.model, next(training.first_epoch()))  # raises early
     return training
+
+
+def device_of_data(parts: Components) -> torch.device | None:
+    """Where the events are kept during training: see ``recipe.data_on_device``; None: the host.
+
+    Raises:
+        UserError: they do not fit the device's free memory.
+    """
+    from recsys_lab.training.free_memory import free_memory
+
+    asked = parts.recipe.config.data_on_device
+    if asked is False or (asked == "auto" and parts.device == "cpu"):
+        return None
+    columns = resident_columns(parts.data, parts.traits.features)
+    needed, free = sum(c.nbytes for c in columns.values()), free_memory(parts.device)
+    if asked == "auto":
+        return torch.device(parts.device) if needed <= free // 4 else None
+    if needed > free:
+        raise UserError(
+            f"recipe.data_on_device: got true, but the events take {needed / 2**30:,.2f} GiB, and "
+            f"{free / 2**30:,.2f} GiB of the device are free; use auto or false"
+        )
+    return torch.device(parts.device)
 
 
 def fit_in_steps(parts: Components) -> None:

@@ -135,9 +135,10 @@ class Popularity(NegativeSampler):
         """Probabilities of all items, and their cumulative sums, both float64 (V,)."""
         weights_V = _of_all_items(self._weights, num_items, "training counts", "read_counts")
         if device not in self._cumulative:
-            weights_V = weights_V.to(device) ** self._alpha
+            # On the host: a GPU has no deterministic cumulative sum.
+            weights_V = weights_V**self._alpha
             weights_V = weights_V / weights_V.sum()
-            self._cumulative[device] = weights_V, weights_V.cumsum(0)
+            self._cumulative[device] = weights_V.to(device), weights_V.cumsum(0).to(device)
         return self._cumulative[device]
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from recsys_lab.contracts import without_autocast
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,7 +25,7 @@ def full_precision(states_ND: Tensor, table_VD: Tensor) -> Iterator[tuple[Tensor
     Half precision has 8 or 11 bits: scores of different items tie, and the gradients of small
     probabilities are lost.
     """
-    with torch.autocast(states_ND.device.type, enabled=False):
+    with without_autocast(states_ND.device.type):
         if states_ND.dtype in (torch.float16, torch.bfloat16):
             states_ND = states_ND.float()
         yield states_ND, table_VD.to(states_ND.dtype)

@@ -21,6 +21,10 @@ NEUTRAL = frozenset(
         "recipe.precision",
         "recipe.compile",
         "recipe.checkpoint_every_steps",
+        "recipe.data_on_device",
+        "recipe.matmul_precision",
+        "recipe.log_every",
+        "recipe.profile",
         "loss.memory_mib",
         "loss.kernel",
     }

@@ -166,7 +166,7 @@ class CheckpointCallback(pl.Callback):
         return self._epochs is None and self._recipe.validates(epoch, self._steps_per_epoch)
 
     def _keep(self, epoch: int, pl_module: SequentialModule) -> None:
-        state = pl_module.model.state_dict()
+        state = pl_module.judged.state_dict()
         weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
         replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
         self.best_epoch, self.best_digest = epoch, digest(self.folder / NEXT)

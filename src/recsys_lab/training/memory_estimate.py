@@ -47,7 +47,7 @@ class MemoryEstimate:
     """Lower bounds of the bytes of a training step.
 
     Attributes:
-        parameters: weights.
+        parameters: weights, and their average if the recipe has one.
         gradients: gradients of the trained weights.
         optimizer: optimizer state, e.g. Adam's moments.
         logits: item scores that are in memory at once.
@@ -111,9 +111,10 @@ def estimate_memory(
     scores = 0
     if isinstance(loss, HoldsScores):
         scores = loss.scores_in_memory(positions, num_items, recipe.device())
+    copies = 1 if recipe.config.ema_decay is None else 2
     item_bytes = _FULL if recipe.trainer_precision() == "32" else _HALF
     return MemoryEstimate(
-        parameters=sum(w.numel() * w.element_size() for w in weights),
+        parameters=copies * sum(w.numel() * w.element_size() for w in weights),
         gradients=sum(w.numel() * w.element_size() for w in dense),
         optimizer=int(
             recipe.optimizer_factory.values_per_weight

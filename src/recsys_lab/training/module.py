@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
+from recsys_lab.models.sequential.layers import rows_at
 from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
+    import torch
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
@@ -49,9 +54,16 @@ class SequentialModule(pl.LightningModule):
         self._protocol = protocol
         self._total_steps = recipe.total_steps(steps_per_epoch)
         self._results = self._new_results()
+        # A model of its own: weights that are swapped for a validation can end in a checkpoint.
+        self.average: Any = None
+        if recipe.config.ema_decay is not None:
+            self.average = deepcopy(self.model).requires_grad_(False)
+            self._move_average = get_ema_multi_avg_fn(recipe.config.ema_decay)
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
         self._positions: list[int] = []  # of the batches of this step so far
+        self.look_every = 0  # optimizer steps between values of `seen`; 0: none
+        self.seen: tuple[Tensor, float] | None = None  # a step's gradient norm and learning rate
         self.loss_sum: Tensor | float = 0.0
         self.loss_steps = 0
         self.last_loss: Tensor | float = math.nan
@@ -76,6 +88,14 @@ class SequentialModule(pl.LightningModule):
         parts = {f"train/{name}": float(value) / steps for name, value in self.part_sums.items()}
         return {"train/loss": self.mean_loss, **parts}
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Batch | EvaluationBatch:
+        """Without waiting for the copy: Lightning waits for batches that are not tensors."""
+        del dataloader_idx
+        moved: Batch | EvaluationBatch = batch.to(device, non_blocking=True)
+        return moved
+
     def on_train_epoch_start(self) -> None:
         """Reset the mean loss; not called when an epoch is resumed."""
         self.loss_sum, self.loss_steps, self.part_sums = 0.0, 0, {}
@@ -88,7 +108,7 @@ class SequentialModule(pl.LightningModule):
         states_ND, targets_N = self.model.training_states(batch)
         if batch.supervised_T is not None:
             keep_N = supervised_positions(self.model, batch)
-            states_ND, targets_N = states_ND[keep_N], targets_N[keep_N]
+            states_ND, targets_N = rows_at(states_ND, keep_N), targets_N[keep_N]
         if len(targets_N):
             assert self._loss is not None  # the config check
             loss = self._loss(states_ND, targets_N, self.model.item_table())
@@ -124,15 +144,27 @@ class SequentialModule(pl.LightningModule):
         Lightning divides each batch's loss by ``accumulate_grad_batches``, regardless of the number
         of batches in the step and of positions in a batch.
         """
-        del optimizer
         first, total = self._positions[0] or 1, sum(self._positions) or 1
         self._positions = []
         scale = self._recipe.config.accumulate_grad_batches * first / total
-        if scale == 1:
-            return
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(scale)
+        gradients = [one.grad for one in self.model.parameters() if one.grad is not None]
+        for gradient in gradients if scale != 1 else ():
+            gradient.mul_(scale)
+        if self.look_every and (self.trainer.global_step + 1) % self.look_every == 0:
+            norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+            self.seen = norm, float(optimizer.param_groups[0]["lr"])
+
+    @property
+    def judged(self) -> Any:
+        """The model that is validated and kept."""
+        return self.model if self.average is None else self.average
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """A step, and the average with the new weights, before a checkpoint can be written."""
+        super().optimizer_step(*arguments, **options)
+        if self.average is not None:
+            averages, weights = self.average.parameters(), self.model.parameters()
+            self._move_average(list(averages), list(weights), 0)
 
     def _new_results(self) -> Results:
         return self._protocol.results(diagnostics=traits(self.model).diagnostics)
@@ -145,7 +177,7 @@ class SequentialModule(pl.LightningModule):
         """Rank one batch."""
         del batch_idx
         try:
-            evaluate_batch(self._results, self.model, batch, self._protocol)
+            evaluate_batch(self._results, self.judged, batch, self._protocol)
         except ValueError as error:
             if not math.isnan(self.mean_loss):
                 raise

@@ -109,6 +109,32 @@ class OptimizerFactory(ABC):
         )
 
 
+def decay_matrices_alone(optimizer: Optimizer, model: Any) -> None:
+    """Move norms, biases, other vectors and embeddings into groups without weight decay.
+
+    Args:
+        optimizer: changed in place.
+        model: the trained module whose weights it has.
+
+    Raises:
+        UserError: the optimizer's groups have no weight decay.
+    """
+    from torch import nn
+
+    tables = {id(one.weight) for one in model.modules() if isinstance(one, nn.Embedding)}
+    for group in list(optimizer.param_groups):
+        if "weight_decay" not in group:
+            raise UserError(
+                f"recipe.weight_decay_on=matrices: {type(optimizer).__name__} has no weight_decay "
+                "in its parameter groups; use recipe.weight_decay_on=all"
+            )
+        weights = group["params"]
+        spared = [weight for weight in weights if weight.ndim < 2 or id(weight) in tables]
+        known = {id(weight) for weight in spared}
+        group["params"] = [weight for weight in weights if id(weight) not in known]
+        optimizer.add_param_group({**group, "params": spared, "weight_decay": 0.0})
+
+
 class Adam(OptimizerFactory):
     """Adam (Kingma and Ba, 2015); fused where allowed (one pass over memory)."""
 

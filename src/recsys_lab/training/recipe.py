@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt, Lt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
-from recsys_lab.config.relations import MetricOf, OfTrainedModels
+from recsys_lab.config.relations import MetricOf, NotWith, OfTrainedModels
 from recsys_lab.data.crops import Crop
-from recsys_lab.training.optimizers import OPTIMIZERS
+from recsys_lab.training.optimizers import OPTIMIZERS, decay_matrices_alone
 from recsys_lab.training.schedules import SCHEDULES, Constant
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ class Recipe:
             learning_rate: peak learning rate.
             beta1: decay of the first moment.
             beta2: decay of the second moment.
-            weight_decay: weight decay of the optimizer, for all parameters.
+            weight_decay: weight decay of the optimizer.
+            weight_decay_on: the weights that decay: "all", or "matrices": not norms, biases, other
+                vectors and embeddings.
+            ema_decay: validate, keep and test an exponential moving average of the weights: after
+                each step it is this share of itself plus the rest of the new weights; e.g. 0.999.
+                It starts as the initial weights. null: the weights themselves.
             sparse_embeddings: update only the item vectors looked up in a step (lazy Adam), for
                 catalogues of millions of items; needs a loss with sampled negatives.
             schedule: learning rate after the warm-up: "constant"; "linear" or "cosine", decay to 0
@@ -71,8 +76,18 @@ class Recipe:
             gradient_clip: largest gradient norm; null for no clipping.
             precision: "auto" is bf16-mixed on a GPU that supports it, else 32 (the run's record
                 has the choice); "16-mixed" needs a GPU.
+            matmul_precision: of products of float32 matrices on a GPU: "highest"; "high", TF32,
+                which has 11 of their 24 bits and is faster; "medium" is "high" where torch has
+                nothing faster. A CPU and ranking always compute in "highest"; the record has what
+                is in effect.
+            deterministic: only kernels that give the same numbers each time on the same kind of
+                GPU and versions; an operation without one is an error. Slower on a GPU; a CPU
+                repeats its numbers without it.
             compile: compile the model with torch.compile.
             accelerator: "auto", "cpu" or "gpu".
+            data_on_device: keep the events on the device, so that a batch needs no copy: "auto", on
+                a GPU if they take at most a quarter of its free memory; true, always; false, read
+                them on the host, in a thread ahead of the training.
             monitor: validation metric for the best epoch and early stopping.
             patience: epochs without improvement before stopping; null for no early stopping.
             validation_users: number of users that validation ranks, a fixed sample, the same in all
@@ -80,6 +95,10 @@ class Recipe:
             validate_every_epochs: epochs between validations; the last epoch is always validated.
             checkpoint_every_steps: steps between checkpoints within an epoch; null for only
                 at the end of each epoch.
+            log_every: optimizer steps between values of loss, learning rate and gradient norm in
+                the trackers (``step/...``); null: only values of epochs.
+            profile: number of steps to profile: ``profile/`` in the run directory gets a trace and
+                the ten operations that take most time; null: none.
         """
 
         max_epochs: Annotated[int, Ge(1)]
@@ -98,23 +117,41 @@ class Recipe:
         beta1: Annotated[float, Ge(0), Lt(1)]
         beta2: Annotated[float, Ge(0), Lt(1)]
         weight_decay: Annotated[float, Ge(0)]
+        weight_decay_on: Literal["all", "matrices"] = field(default="all", kw_only=True)
+        ema_decay: Annotated[float, Gt(0), Lt(1)] | None = field(default=None, kw_only=True)
         sparse_embeddings: bool
         schedule: Annotated[Chosen, SCHEDULES]
         warmup_steps: Annotated[int, Ge(0)]
         gradient_clip: Annotated[float, Gt(0)] | None
-        precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
+        precision: Annotated[
+            Literal["auto", "32", "bf16-mixed", "16-mixed"],
+            NotWith(
+                "16-mixed",
+                "recipe.accelerator",
+                "cpu",
+                "half precision needs a GPU: use bf16-mixed, 32 or auto",
+            ),
+        ]
+        matmul_precision: Literal["highest", "high", "medium"] = field(
+            default="highest", kw_only=True
+        )
+        deterministic: bool = field(default=False, kw_only=True)
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
+        data_on_device: bool | Literal["auto"] = field(default="auto", kw_only=True)
         monitor: Annotated[str, MetricOf("val/", "evaluation.metrics", "evaluation.ks")]
         patience: Annotated[int, Ge(1)] | None
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
         validate_every_epochs: Annotated[int, Ge(1)]
         checkpoint_every_steps: Annotated[int, Ge(1)] | None
+        log_every: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
+        profile: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)
 
     def __init__(self, config: Config) -> None:
         for name, value, off in (
             ("weight_decay", config.weight_decay, "0"),
             ("gradient_clip", config.gradient_clip, "null"),
+            ("ema_decay", config.ema_decay, "null"),
         ):
             if config.sparse_embeddings and value:
                 raise UserError(
@@ -149,7 +186,10 @@ class Recipe:
             UserError: the model, loss or optimizer does not support ``sparse_embeddings``.
         """
         if not self.config.sparse_embeddings:
-            return self.make_optimizer(model.parameters())
+            made = self.make_optimizer(model.parameters())
+            if self.config.weight_decay_on == "matrices":
+                decay_matrices_alone(made, model)
+            return made
         from recsys_lab.training.dense_sparse import DenseSparseOptimizer, sparse_tables
 
         tables = sparse_tables(model, loss)

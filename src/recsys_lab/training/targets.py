@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from recsys_lab.config import UserError
-from recsys_lab.contracts import SamplesTargets, traits
+from recsys_lab.contracts import SamplesTargets, send, traits
 from recsys_lab.models.sequential.layers import next_item_weights, target_events
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def expected_targets(model: DenseModel, epoch: Iterable[Batch], num_items: int) 
         chances_T = _chances(model, batch).double()
         if batch.supervised_T is not None:
             chances_T = chances_T * batch.supervised_T
-        counts_V.index_add_(0, batch.items_T, chances_T)
+        counts_V.index_add_(0, batch.items_T.cpu(), chances_T)
     return counts_V
 
 
@@ -57,8 +57,8 @@ def count_targets(model: object, batch: Batch) -> int:
     """Number of targets of a model that makes its own loss."""
     if traits(model).one_target:
         supervised_T = batch.supervised_T
-        return batch.size if supervised_T is None else int(supervised_T[batch.last_B].sum())
-    if batch.supervised_T is None:  # known on the host: no step waits for the device
+        return batch.size if supervised_T is None else int(supervised_T[_last(batch)].sum())
+    if batch.supervised_T is None:
         return sum(batch.lengths) - batch.size
     return len(target_events(batch))
 
@@ -89,7 +89,9 @@ def supervised_events(data: SupervisedData, recipe: Recipe) -> NDArray[np.bool_]
 
 
 def supervised_positions(model: DenseModel, batch: Batch) -> Tensor:
-    """Which of the N positions of ``training_states`` are supervised, bool (N,).
+    """Which of the positions of ``training_states`` are supervised, ascending int64 (N,).
+
+    Computed on the host, so that no step waits for the device.
 
     Raises:
         UserError: the model samples the events that it predicts, so the positions are not known.
@@ -101,14 +103,21 @@ def supervised_positions(model: DenseModel, batch: Batch) -> Tensor:
             f"recipe.supervise=target_events: {type(model).__name__} predicts randomly masked "
             "events (Cloze); set recipe.supervise=all, or use a model that predicts the next event"
         )
-    return batch.supervised_T[chances_T > 0]
+    index_N = batch.supervised_T[chances_T > 0].nonzero().squeeze(1)
+    return send(index_N, batch.items_T.device)
 
 
 def _chances(model: DenseModel, batch: Batch) -> Tensor:
-    """Probability of each event to be a target, float32 (T,)."""
+    """Probability of each event to be a target, float32 (T,), on the host."""
     if traits(model).one_target:
-        chances_T = torch.zeros(len(batch.items_T), device=batch.items_T.device)
-        chances_T[batch.last_B] = 1
+        chances_T = torch.zeros(sum(batch.lengths))
+        chances_T[_last(batch)] = 1
         return chances_T
     chances_of = model.target_chances if isinstance(model, SamplesTargets) else next_item_weights
-    return chances_of(batch)
+    return chances_of(batch).cpu()
+
+
+def _last(batch: Batch) -> Tensor:
+    """Index of each history's last event, int64 (B,), on the host."""
+    starts_B, lengths_B = batch.ranges_on_host
+    return starts_B + lengths_B - 1

@@ -1,4 +1,4 @@
-"""What of a recipe can be tried before data are read: a compiler, an own optimizer and schedule."""
+"""What of a recipe is tried before data are read: device, compiler, own optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from recsys_lab.config import UserError
 from recsys_lab.config.targets import own_source_hash
+from recsys_lab.training.numerics import fix_workspace, refuse_precision
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -24,12 +25,14 @@ _COMPILERS = {"cpu": ("CXX", ("g++", "clang++")), "cuda": ("CC", ("gcc", "clang"
 
 
 def try_out(recipe: Recipe) -> None:
-    """Look for the compiler that ``compile`` needs, and try the user's own optimizer and schedule.
+    """Check the device, look for the compiler of ``compile``, try an own optimizer and schedule.
 
     Raises:
-        UserError: there is no compiler; the optimizer's step does not call its closure once, or the
-            schedule returns no factor.
+        UserError: the device cannot compute in the precision; there is no compiler; the optimizer's
+            step does not call its closure once, or the schedule returns no factor.
     """
+    refuse_precision(recipe)
+    fix_workspace(recipe)
     if recipe.config.compile:
         _find_compiler(recipe.device())
     if own_source_hash(type(recipe.optimizer_factory)) is not None:

@@ -77,7 +77,10 @@ def test_a_calibration_over_another_column_is_not_compared(capsys):
 
 def test_half_precision_on_a_cpu_is_refused_before_training(capsys):
     assert train("recipe.precision=16-mixed", "recipe.accelerator=cpu", "run_dir=half") == 2
-    assert "16-mixed: half precision needs a GPU" in capsys.readouterr().err
+    assert (
+        "16-mixed with recipe.accelerator=cpu; half precision needs a GPU"
+        in capsys.readouterr().err
+    )
     assert not Path("half/checkpoints").exists()
 
 

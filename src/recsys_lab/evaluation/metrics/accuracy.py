@@ -11,6 +11,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from recsys_lab.contracts import send
 from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 from recsys_lab.evaluation.sums import sum_over_ranks
 
@@ -49,7 +50,7 @@ class NDCG(PerUserMetric):
     def per_user(self, hits_BK: Tensor, num_targets_B: Tensor) -> Tensor:
         """See the class."""
         discounts = [1 / math.log2(rank + 1) for rank in range(1, self.k + 1)]
-        discounts_K = torch.tensor(discounts, dtype=torch.float64, device=hits_BK.device)
+        discounts_K = send(torch.tensor(discounts, dtype=torch.float64), hits_BK.device)
         gained_B = sum_over_ranks(hits_BK * discounts_K[: hits_BK.shape[1]])
         # Summed in the same order as the list, so that an ideal list has exactly 1.
         ideal_K = sum_over_ranks(discounts_K.expand(self.k, -1).tril())
@@ -151,10 +152,14 @@ def hits_of(items_BK: Tensor, target_rows: Tensor, target_items: Tensor) -> tupl
         Whether the item at each rank is a target, bool (B, K), and the number of distinct targets
         of each row, int64 (B,).
     """
-    if target_rows.shape[0] > 1:
-        pairs = torch.stack([target_rows, target_items], 1).unique(dim=0)
-        target_rows, target_items = pairs[:, 0], pairs[:, 1]
     match_GK = items_BK[target_rows] == target_items.unsqueeze(1)
     hits_BK = torch.zeros_like(items_BK).index_add_(0, target_rows, match_GK.long()) > 0
-    num_targets_B = torch.bincount(target_rows, minlength=items_BK.shape[0])
+    # Sorted by item, then row, so that equal pairs are neighbours; `unique` would make the host
+    # wait for their number.
+    order_G = target_items.argsort()
+    order_G = order_G[target_rows[order_G].argsort(stable=True)]
+    rows_G, items_G = target_rows[order_G], target_items[order_G]
+    is_new_G = torch.ones_like(rows_G)
+    is_new_G[1:] = (rows_G[1:] != rows_G[:-1]) | (items_G[1:] != items_G[:-1])
+    num_targets_B = torch.zeros_like(items_BK[:, 0]).index_add_(0, rows_G, is_new_G)
     return hits_BK, num_targets_B

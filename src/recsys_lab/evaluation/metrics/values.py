@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from recsys_lab.config import UserError
+from recsys_lab.contracts import send
 from recsys_lab.evaluation.metrics.user_mean import AccuracyMetric, UserMean
 from recsys_lab.evaluation.sums import sum_over_ranks
 
@@ -246,5 +247,5 @@ def gains(batch: EvaluationBatch, items_BK: Tensor) -> tuple[Tensor, Tensor]:
 
 def _dcg(gains_BK: Tensor) -> Tensor:
     discounts = [1 / math.log2(rank + 1) for rank in range(1, gains_BK.shape[1] + 1)]
-    discounts_K = torch.tensor(discounts, dtype=torch.float64, device=gains_BK.device)
+    discounts_K = send(torch.tensor(discounts, dtype=torch.float64), gains_BK.device)
     return sum_over_ranks(gains_BK * discounts_K)

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recsys_lab.contracts import NO_ITEM, RankedLists, RanksCandidates, traits
+from recsys_lab.contracts import (
+    NO_ITEM,
+    RankedLists,
+    RanksCandidates,
+    fetch,
+    matmul_precision,
+    traits,
+    without_autocast,
+)
+from recsys_lab.contracts.read_ahead import read_ahead
 from recsys_lab.evaluation.metrics.areas import BYTES_A_SCORE
 from recsys_lab.evaluation.metrics.checks import check_metrics
 from recsys_lab.evaluation.metrics.registry import all_named
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from recsys_lab.contracts import Batch, EvaluationBatch, Exclude, Recommender
     from recsys_lab.evaluation.catalogue import RankedData
@@ -138,8 +146,8 @@ def evaluate(
     """
     results = protocol.results(beyond, traits(model).diagnostics)
     with torch.inference_mode():
-        for on_host in batches:
-            batch = on_host.to(device)
+        for on_host in read_ahead(batches, torch.device(device).type):
+            batch = on_host.to(device, non_blocking=True)
             evaluate_batch(results, model, batch, protocol, keep_lists=True)
     return results
 
@@ -195,8 +203,9 @@ def ranked_lists(
     Raises:
         ValueError: the lists are not valid: see `check_lists`.
     """
-    # Full precision even while training is mixed: bfloat16 scores have 8 bits, so they tie.
-    with torch.autocast(history.items_T.device.type, enabled=False):
+    # Full precision even while training is mixed: bfloat16 scores have 8 bits and TF32's come from
+    # numbers of 11, so they tie.
+    with without_autocast(history.items_T.device.type), matmul_precision("highest"):
         if only_candidates and exclude is not None:
             assert isinstance(model, RanksCandidates)
             lists = model.rank_candidates(history, _others(exclude, history.size, num_items), k)
@@ -248,26 +257,30 @@ def check_lists(
             f"{tuple(scores_BK.shape)}, expected (users, {k}) for both"
         )  # fmt: skip
     is_none_BK = items_BK == NO_ITEM
-    _refuse(model, (items_BK >= num_items) | ((items_BK < 0) & ~is_none_BK), items_BK,
-            f"an item outside the catalogue of {num_items:,}")  # fmt: skip
-    _refuse(model, is_none_BK[:, :-1] & ~is_none_BK[:, 1:], items_BK, "an item after padding")
-    _refuse(model, scores_BK.isnan(), items_BK, "a score that is NaN")
+    outside_BK = (items_BK >= num_items) | ((items_BK < 0) & ~is_none_BK)
     # Scores of padding are ignored.
     rises_BK = (scores_BK[:, 1:] > scores_BK[:, :-1]) & ~is_none_BK[:, 1:]
-    _refuse(model, rises_BK, items_BK, "a score below that of the next rank")
     ordered_BK = items_BK.sort(dim=1).values
     twice_BK = (ordered_BK[:, 1:] == ordered_BK[:, :-1]) & (ordered_BK[:, 1:] != NO_ITEM)
-    _refuse(model, twice_BK, ordered_BK, "an item twice")
+    mistakes = [
+        (f"an item outside the catalogue of {num_items:,}", outside_BK, items_BK),
+        ("an item after padding", is_none_BK[:, :-1] & ~is_none_BK[:, 1:], items_BK),
+        ("a score that is NaN", scores_BK.isnan(), items_BK),
+        ("a score below that of the next rank", rises_BK, items_BK),
+        ("an item twice", twice_BK, ordered_BK),
+    ]
     if exclude is not None:
-        _refuse(model, is_excluded(items_BK, exclude, num_items), items_BK, "an excluded item")
-
-
-def _refuse(model: str, is_wrong_BK: Tensor, items_BK: Tensor, what: str) -> None:
-    if not bool(is_wrong_BK.any()):
-        return
-    row, column = (int(index) for index in is_wrong_BK.nonzero()[0])
-    item = int(items_BK[row, column])
-    raise _error(model, f"{what}: item {item} near rank {column + 1} of row {row} of a batch")
+        items_BK = items_BK.masked_fill(outside_BK, NO_ITEM)
+        mistakes.append(("an excluded item", is_excluded(items_BK, exclude, num_items), items_BK))
+    found = fetch(torch.stack([is_wrong_BK.any() for _, is_wrong_BK, _ in mistakes]))
+    for is_found, (what, is_wrong_BK, of_BK) in zip(found, mistakes, strict=True):
+        if is_found:
+            row, column = is_wrong_BK.nonzero()[0].tolist()
+            raise _error(
+                model,
+                f"{what}: item {int(of_BK[row, column])} near rank {column + 1} of row {row} of a "
+                "batch",
+            )
 
 
 def _error(model: str, what: str) -> ValueError:

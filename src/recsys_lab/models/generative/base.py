@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.contracts import NO_ITEM
+from recsys_lab.contracts import NO_ITEM, send
 from recsys_lab.models.ranking import fit_length, in_order
 
 if TYPE_CHECKING:
@@ -153,8 +153,10 @@ def of_supervised_targets(batch: Batch, *rows: Tensor) -> list[Tensor]:
     """The rows (B, ...) of the histories whose last event may be a target, (N, ...) each."""
     if batch.supervised_T is None:
         return list(rows)
-    keep_B = batch.supervised_T[batch.last_B]
-    return [x_B[keep_B] for x_B in rows]
+    starts_B, lengths_B = batch.ranges_on_host
+    keep_B = batch.supervised_T[starts_B + lengths_B - 1]
+    keep_N = send(keep_B.nonzero().squeeze(1), batch.items_T.device)
+    return [x_B[keep_N] for x_B in rows]
 
 
 def code_losses(logits: Sequence[Tensor], codes_LN: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

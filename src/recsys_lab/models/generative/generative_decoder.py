@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.contracts import without_autocast
 from recsys_lab.models.generative.base import CodeGenerator, code_losses
 from recsys_lab.models.generative.stacks import BlockStack, HuggingFaceStack, Prefix, Stack
 from recsys_lab.models.sequential.architectures import Sizes
@@ -181,7 +182,7 @@ class GenerativeDecoder(HasBlocks, CodeGenerator):
 
     def _logits(self, states: Tensor, level: int) -> Tensor:
         """(..., D) -> (..., C), in float32: half precision has too few bits for probabilities."""
-        with torch.autocast(states.device.type, enabled=False):
+        with without_autocast(states.device.type):
             return F.linear(states.float(), self._output().split(self.num_codes)[level])
 
 

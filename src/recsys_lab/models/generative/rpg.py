@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lab.contracts import NO_ITEM
+from recsys_lab.contracts import NO_ITEM, without_autocast
 from recsys_lab.models.generative.base import CodeGenerator, code_losses
 from recsys_lab.models.generative.stacks import BlockStack
 from recsys_lab.models.ranking import fit_length, in_order, list_shortfall, top_k
@@ -227,7 +227,7 @@ class RPG(HasBlocks, CodeGenerator):
     def _logits(self, states_ND: Tensor) -> list[Tensor]:
         """For each level, (N, C), in float32: the temperature magnifies rounding errors."""
         heads_LND = self.heads(states_ND)
-        with torch.autocast(states_ND.device.type, enabled=False):
+        with without_autocast(states_ND.device.type):
             aims_LND = F.normalize(heads_LND.float(), dim=-1) / self.config.temperature
             levels = F.normalize(self.codes.weight, dim=-1).split(self.num_codes)
             return [F.linear(aim_ND, t_CD) for aim_ND, t_CD in zip(aims_LND, levels, strict=True)]

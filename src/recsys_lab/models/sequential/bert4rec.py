@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from recsys_lab.models.sequential.blocks import TransformerBlock
 from recsys_lab.models.sequential.dot_product import DotProductModel, check_heads
-from recsys_lab.models.sequential.layers import PaddedLayout, cloze_probabilities, sample_cloze_mask
+from recsys_lab.models.sequential.layers import (
+    PaddedLayout,
+    cloze_probabilities,
+    rows_at,
+    sample_cloze_mask,
+    sent_mask,
+)
 from recsys_lab.models.sequential.rectangle import with_appended
 
 if TYPE_CHECKING:
@@ -100,16 +106,17 @@ class BERT4Rec(DotProductModel):
 
         The mask is drawn from torch's generator. A history has at most ``max_length`` events.
         """
-        hidden_T = sample_cloze_mask(
+        drawn_T = sample_cloze_mask(
             batch, self.config.mask_probability, self.config.last_probability
         )
+        hidden_T, index_N = sent_mask(drawn_T, batch.items_T.device)
         layout = PaddedLayout.of(batch.lengths, batch.items_T.device)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, layout)
-        return self.head(states_TD[hidden_T]), batch.items_T[hidden_T]
+        return self.head(rows_at(states_TD, index_N)), batch.items_T[index_N]
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Probability of each event to be masked, (T,)."""
+        """Probability of each event to be masked, (T,), on the host."""
         return cloze_probabilities(
             batch, self.config.mask_probability, self.config.last_probability
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.contracts import send
 from recsys_lab.moved import names_before
 
 if TYPE_CHECKING:
@@ -49,15 +50,14 @@ class PaddedLayout:
     @staticmethod
     def of(lengths: Sequence[int], device: torch.device) -> PaddedLayout:
         """The layout of concatenated sequences with these lengths."""
-        lengths_B = torch.tensor(lengths, dtype=torch.int64)
-        width, total = max(lengths), int(lengths_B.sum())
+        # The sizes are known on the host, so that nothing waits for the device.
+        width, total = max(lengths), sum(lengths)
+        lengths_B = send(torch.tensor(lengths, dtype=torch.int64), device)
         rows_T = torch.repeat_interleave(lengths_B, output_size=total)
         starts_B = lengths_B.cumsum(0) - lengths_B
-        position_T = torch.arange(total) - starts_B[rows_T]
+        position_T = torch.arange(total, device=device) - starts_B[rows_T]
         index_T = rows_T * width + position_T
-        # Computed on the host and sent once: no device sync for the lengths.
-        send = [x.to(device, non_blocking=True) for x in (index_T, position_T, lengths_B)]
-        return PaddedLayout(send[0], send[1], send[2], (len(lengths), width))
+        return PaddedLayout(index_T, position_T, lengths_B, (len(lengths), width))
 
     def mask(self, device: torch.device) -> Tensor:
         """True at events, False at padding, bool (B, L)."""
@@ -85,8 +85,7 @@ class PaddedLayout:
         flat = x_BLD.flatten(0, 1)
         if flat.shape[0] == self.index_T.shape[0]:
             return flat
-        out: Tensor = _Gather.apply(flat, self.index_T)  # type: ignore[no-untyped-call]
-        return out
+        return rows_at(flat, self.index_T)
 
 
 class _Scatter(torch.autograd.Function):
@@ -101,6 +100,12 @@ class _Scatter(torch.autograd.Function):
     def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None]:
         (index_T,) = ctx.saved_tensors
         return grad_PD.index_select(0, index_T), None, None
+
+
+def rows_at(x_TD: Tensor, index_N: Tensor) -> Tensor:
+    """The rows at distinct indices, (N, D)."""
+    rows_ND: Tensor = _Gather.apply(x_TD, index_N)  # type: ignore[no-untyped-call]
+    return rows_ND
 
 
 class _Gather(torch.autograd.Function):
@@ -131,48 +136,55 @@ def next_item_targets(batch: Batch) -> tuple[Batch, Tensor]:
 
 def target_events(batch: Batch) -> Tensor:
     """Index of every supervised event but each history's first, int64 (N,)."""
-    is_target_T = torch.ones_like(batch.items_T, dtype=torch.bool)
-    is_target_T[batch.offsets[:-1]] = False
+    is_target_T = next_item_weights(batch) > 0
     if batch.supervised_T is not None:
         is_target_T &= batch.supervised_T
-    return is_target_T.nonzero().squeeze(1)
+    return send(is_target_T.nonzero().squeeze(1), batch.items_T.device)
 
 
 def next_item_weights(batch: Batch) -> Tensor:
-    """1 for every event but each history's first, which is never a target; float32 (T,)."""
-    chances_T = torch.ones(len(batch.items_T), device=batch.items_T.device)
-    chances_T[batch.offsets[:-1]] = 0
+    """1 for every event but each history's first, never a target; float32 (T,), on the host."""
+    starts_B, _ = batch.ranges_on_host
+    chances_T = torch.ones(sum(batch.lengths))
+    chances_T[starts_B] = 0
     return chances_T
 
 
 def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Tensor:
     """Random mask of the events that a Cloze model predicts, bool (T,); at least one per history.
 
+    Drawn on the host and left there, so that no step waits for the device to count them: see
+    `sent_mask`.
+
     Args:
         batch: the histories.
         probability: probability of masking each event.
         only_last: share of histories in which only the last event is masked.
     """
-    device = batch.items_T.device
-    total = batch.items_T.shape[0]
-    rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
-    last_B = batch.last_B
-    hidden_T = torch.rand(total, device=device) < probability
-    only_last_B = torch.rand(batch.size, device=device) < only_last
+    starts_B, lengths_B = batch.ranges_on_host
+    total = sum(batch.lengths)
+    rows_T = torch.repeat_interleave(lengths_B, output_size=total)
+    last_B = starts_B + lengths_B - 1
+    hidden_T = torch.rand(total) < probability
+    only_last_B = torch.rand(batch.size) < only_last
     hidden_T &= ~only_last_B[rows_T]
-    none_B = torch.zeros(batch.size, dtype=torch.int64, device=device)
+    none_B = torch.zeros(batch.size, dtype=torch.int64)
     none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
     hidden_T[last_B] |= none_B
     return hidden_T
 
 
+def sent_mask(mask_T: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A mask of the host, and the indices of its N true events, int64 (N,), on a device."""
+    return send(mask_T, device), send(mask_T.nonzero().squeeze(1), device)
+
+
 def cloze_probabilities(batch: Batch, probability: float, only_last: float) -> Tensor:
-    """Probability of each event to be masked by `sample_cloze_mask`, float32 (T,)."""
-    chances_T = torch.full((len(batch.items_T),), (1 - only_last) * probability)
-    lengths_B = torch.tensor(batch.lengths)
+    """Probability of each event to be masked by `sample_cloze_mask`, float32 (T,), on the host."""
+    starts_B, lengths_B = batch.ranges_on_host
+    chances_T = torch.full((sum(batch.lengths),), (1 - only_last) * probability)
     none_B = (1 - only_last) * (1 - probability) ** lengths_B  # then the last one is masked
-    chances_T = chances_T.to(batch.items_T.device)
-    chances_T[batch.last_B] += (only_last + none_B).to(chances_T)
+    chances_T[starts_B + lengths_B - 1] += (only_last + none_B).to(chances_T)
     return chances_T
 
 

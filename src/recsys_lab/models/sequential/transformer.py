@@ -22,7 +22,9 @@ from recsys_lab.models.sequential.layers import (
     cloze_probabilities,
     next_item_targets,
     next_item_weights,
+    rows_at,
     sample_cloze_mask,
+    sent_mask,
 )
 from recsys_lab.models.sequential.rectangle import layout_of, with_appended
 
@@ -116,13 +118,14 @@ class Transformer(DotProductModel):
             inputs, targets_N = next_item_targets(batch)
             layout = PaddedLayout.of(inputs.lengths, inputs.items_T.device)
             return self._states(self.embed(inputs), layout), targets_N
-        hidden_T = sample_cloze_mask(batch, self.mask_probability, self.last_probability)
+        drawn_T = sample_cloze_mask(batch, self.mask_probability, self.last_probability)
+        hidden_T, index_N = sent_mask(drawn_T, batch.items_T.device)
         x_TD = torch.where(hidden_T.unsqueeze(1), self.hidden_event, self.embed(batch))
         states_TD = self._states(x_TD, PaddedLayout.of(batch.lengths, x_TD.device))
-        return states_TD[hidden_T], batch.items_T[hidden_T]
+        return rows_at(states_TD, index_N), batch.items_T[index_N]
 
     def target_chances(self, batch: Batch) -> Tensor:
-        """Probability of each event to be a target, (T,)."""
+        """Probability of each event to be a target, (T,), on the host."""
         if not self.is_cloze:
             return next_item_weights(batch)
         return cloze_probabilities(batch, self.mask_probability, self.last_probability)
