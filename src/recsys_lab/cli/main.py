@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from recsys_lab.config import Disagreement, Interrupted, UserError, Verdict, did_you_mean
+from recsys_lab.config import (
+    Disagreement,
+    Interrupted,
+    OthersEnded,
+    UserError,
+    Verdict,
+    did_you_mean,
+)
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
 from recsys_lab.config.verbs import VERBS
@@ -129,6 +136,7 @@ def _report(error: BaseException) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from recsys_lab.cli.output import RunFailed
+    from recsys_lab.cli.processes import FOLLOWED, Told
     from recsys_lab.config.errors import one_line
 
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -137,6 +145,10 @@ def _report(error: BaseException) -> int:
         tell(f"recsys-lab: {one_line(error)}")
         return 2
     cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
+    if isinstance(cause, Told):
+        return cause.code
+    if isinstance(cause, OthersEnded):
+        return FOLLOWED
     wrong = impossible_name(cause)
     if wrong is not None:
         tell(f"recsys-lab: {wrong}")

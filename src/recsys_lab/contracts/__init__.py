@@ -12,6 +12,7 @@ from recsys_lab.contracts.batches import (
     exclude_from,
 )
 from recsys_lab.contracts.own_parts import check_own_parts
+from recsys_lab.contracts.processes import Share
 from recsys_lab.contracts.protocols import (
     DenseModel,
     FeatureColumns,
@@ -68,6 +69,7 @@ __all__ = [
     "SamplesTargets",
     "ScoresByProduct",
     "SemanticIds",
+    "Share",
     "TrainingData",
     "Traits",
     "UsesItemCounts",

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from recsys_lab.contracts.processes import Share
+
 NO_ITEM = -1
 """Padding of a ranked list with fewer than K admissible items."""
 
@@ -69,6 +71,8 @@ class Batch:
             ranked. None if not known.
         supervised_T: in training, whether an event may be a target of the loss, bool (T,); None:
             all. Applied by the lab; models predict all events.
+        share: in training with several processes, which part of the step's batch this is; else
+            None.
     """
 
     users_B: Tensor
@@ -79,6 +83,7 @@ class Batch:
     features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
     next_times_B: Tensor | None = None
     supervised_T: Tensor | None = None
+    share: Share | None = None
 
     @property
     def size(self) -> int:
@@ -142,6 +147,7 @@ class Batch:
             },
             None if self.next_times_B is None else move(self.next_times_B),
             None if self.supervised_T is None else move(self.supervised_T),
+            self.share,
         )
 
 

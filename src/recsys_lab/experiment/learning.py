@@ -13,6 +13,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
+from recsys_lab.contracts.processes import shard
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.files.arrays import save_npz
 from recsys_lab.files.atomic import replace_atomically
@@ -123,6 +124,7 @@ def training_batches(parts: Components) -> TrainingBatches:
         prefixes=stated.one_target,
         features=stated.features,
         supervised=supervised_events(parts.data, parts.recipe),
+        shard=shard(),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has at least two training events to train on"

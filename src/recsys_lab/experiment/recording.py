@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from recsys_lab.config import Interrupted, Pruned, UserError, Verdict, command_line
+from recsys_lab.contracts.processes import is_first
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
+from recsys_lab.experiment.several.follower import Follower, record_of_all
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import PROGRESS, LogFormatter, progress_on
 from recsys_lab.runs.failure import failure_of, forget_failure
@@ -50,8 +52,16 @@ def recorded(
     Raises:
         Pruned: the search stopped it.
     """
-    with only_process(folder):
-        record = open_record(cfg, folder, **fields)
+    with ExitStack() as held:
+
+        def opened() -> RunRecord:
+            held.enter_context(only_process(folder))
+            return open_record(cfg, folder, **fields)
+
+        record = record_of_all(folder, opened)
+        if isinstance(record, Follower):
+            _follow(cfg, record)
+            return record
         if record.done:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
             if not all((folder / name).exists() for name in (CARD, PAGE)):
@@ -89,6 +99,16 @@ def recorded(
         return record
 
 
+def _follow(cfg: DictConfig, record: Follower) -> None:
+    """Take part in a run as another process than the first, which writes and tells."""
+    if record.done:
+        return
+    try:
+        _execute(cfg, record, Console(quiet=True), None, None)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted from None
+
+
 def _execute(
     cfg: DictConfig,
     record: RunRecord,
@@ -108,7 +128,9 @@ def _execute(
         config.name = f"{record.values['name']} window {number}"
         PROGRESS.info("window %d of %d", number + 1, len(windows))
         records.append(recorded(config, folder, console))
-    record.update(**mean_of_windows(records), status="finished", **finish_time())
+    if is_first():
+        record.update(**mean_of_windows(records))
+    record.update(status="finished", **finish_time())
 
 
 def _show(console: Console, record: RunRecord) -> None:

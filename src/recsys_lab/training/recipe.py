@@ -73,6 +73,9 @@ class Recipe:
                 has the choice); "16-mixed" needs a GPU.
             compile: compile the model with torch.compile.
             accelerator: "auto", "cpu" or "gpu".
+            devices: processes that train together, one on each GPU, or on the CPU; they share each
+                batch, so that ``batch_size`` and the trained model do not depend on their number.
+                "auto": all visible GPUs, or one process on the CPU.
             monitor: validation metric for the best epoch and early stopping.
             patience: epochs without improvement before stopping; null for no early stopping.
             validation_users: number of users that validation ranks, a fixed sample, the same in all
@@ -105,6 +108,7 @@ class Recipe:
         precision: Literal["auto", "32", "bf16-mixed", "16-mixed"]
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
+        devices: Annotated[int, Ge(1)] | Literal["auto"] = field(default=1, kw_only=True)
         monitor: Annotated[str, MetricOf("val/", "evaluation.metrics", "evaluation.ks")]
         patience: Annotated[int, Ge(1)] | None
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)

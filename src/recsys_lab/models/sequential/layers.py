@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys_lab.contracts.processes import common_draws
 from recsys_lab.moved import names_before
 
 if TYPE_CHECKING:
@@ -157,8 +158,15 @@ def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Ten
     total = batch.items_T.shape[0]
     rows_T = torch.repeat_interleave(batch.offsets.diff(), output_size=total)
     last_B = batch.last_B
-    hidden_T = torch.rand(total, device=device) < probability
-    only_last_B = torch.rand(batch.size, device=device) < only_last
+    events, rows = slice(None), slice(None)
+    share = batch.share
+    if share is not None:
+        events, rows = slice(*share.events), slice(*share.rows)
+    with common_draws():
+        draws_T = torch.rand(total if share is None else share.num_events, device=device)[events]
+        draws_B = torch.rand(batch.size if share is None else share.num_rows, device=device)[rows]
+    hidden_T = draws_T < probability
+    only_last_B = draws_B < only_last
     hidden_T &= ~only_last_B[rows_T]
     none_B = torch.zeros(batch.size, dtype=torch.int64, device=device)
     none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
