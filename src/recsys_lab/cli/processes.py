@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,8 +20,9 @@ from recsys_lab.config.cores import usable_cores
 from recsys_lab.config.environment import for_workers
 from recsys_lab.config.quoting import quoted
 from recsys_lab.experiment.distributed import joined_processes, number_of_processes
+from recsys_lab.experiment.resume import DEVICES
 from recsys_lab.experiment.run_folder import run_folder
-from recsys_lab.experiment.several.plan import DEVICES, adopt_slurm, processes_to_start
+from recsys_lab.experiment.several.plan import adopt_slurm, processes_to_start
 from recsys_lab.files.faults import MachineFault
 from recsys_lab.training.checkpoint_names import LAST
 
@@ -32,6 +33,8 @@ PARENT = "RECSYS_LAB_PARENT"
 """Environment variable with the process id of the command that started this process."""
 FOLLOWED = 4
 """Exit code of a process that ended because the first one did."""
+_TOLD = (2, 3, 130)
+"""Exit codes of an error of the user, a verdict and an interruption, which the others share."""
 _POLL = 0.1
 _GRACE = 20.0
 """Seconds after the end of one process in which the others may end by themselves."""
@@ -72,25 +75,24 @@ class Team:
         """
         folder = run_folder(cfg, output_dir)
         arguments = [*self.arguments, f"hydra.run.dir={quoted(str(folder))}"]
-        from torch.distributed import TCPStore
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         # The processes meet at a store of this process, whose port the system chooses.
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        logs = [tempfile.TemporaryFile() for _ in range(self.count)]  # noqa: SIM115
-        running = [
-            _start(rank, self.count, store.port, arguments, log) for rank, log in enumerate(logs)
-        ]
-        try:
-            first = _waited(running)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | Interrupted):
+        with ExitStack() as opened:
+            logs = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(self.count)]
+            running = [
+                _start(rank, self.count, store.port, arguments, log)
+                for rank, log in enumerate(logs)
+            ]
+            opened.callback(_kill, running)
+            try:
+                first = _waited(running)
+            except (KeyboardInterrupt, Interrupted):
                 _stop(running)
                 raise Told(running[0].returncode or 130) from None
-            raise
-        finally:
-            _kill(running)
-        if first is not None:
-            _tell(first, running, logs, folder)
+            if first is not None:
+                _tell(first, running, logs, folder)
         return folder
 
 
@@ -122,9 +124,7 @@ def joined(team: Team | None) -> Iterator[None]:
     if team is None or team.started == 1:
         yield
         return
-    from recsys_lab.experiment.several.follower import told_by_first
-
-    with _ended_with_parent(), joined_processes(trains=True), told_by_first():
+    with _ended_with_parent(), joined_processes(trains=True):
         yield
 
 
@@ -200,10 +200,10 @@ def _waited(running: Sequence[subprocess.Popen[bytes]]) -> int | None:
 
 
 def _failed(running: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Those that failed by themselves, or, if there is none, because of the others."""
+    """Those that failed: first those killed, last those that ended because of the others."""
     codes = {rank: process.poll() for rank, process in enumerate(running)}
     failed = [rank for rank, code in codes.items() if code]
-    return sorted(failed, key=lambda rank: codes[rank] == FOLLOWED)
+    return sorted(failed, key=lambda rank: (codes[rank] == FOLLOWED, (codes[rank] or 0) > 0))
 
 
 def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -227,9 +227,9 @@ def _tell(
     first: int, running: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes]], folder: Path
 ) -> None:
     """Raise the error of the process that failed first."""
-    code = running[first].returncode
-    if first == 0 and code > 0:
-        raise Told(code)
+    code, of_first = running[first].returncode, running[0].returncode
+    if code > 0 and (first == 0 or of_first in _TOLD):
+        raise Told(of_first)
     logs[first].seek(0)
     words = logs[first].read().decode(errors="replace").strip().splitlines()[-20:]
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

@@ -15,7 +15,12 @@ from recsys_lab.contracts.processes import is_first
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
-from recsys_lab.experiment.several.follower import Follower, record_of_all
+from recsys_lab.experiment.several.follower import (
+    Follower,
+    naming_the_lost,
+    record_of_all,
+    silent,
+)
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import PROGRESS, LogFormatter, progress_on
 from recsys_lab.runs.failure import failure_of, forget_failure
@@ -71,7 +76,8 @@ def recorded(
         forget_failure(record)
         with _logged_to(folder / "run.log"), progress_on(console):
             try:
-                _execute(cfg, record, console, trial, prepared)
+                with naming_the_lost():
+                    _execute(cfg, record, console, trial, prepared)
             except (Interrupted, KeyboardInterrupt):
                 _log.info("interrupted")
                 record.update(status="interrupted")
@@ -104,7 +110,8 @@ def _follow(cfg: DictConfig, record: Follower) -> None:
     if record.done:
         return
     try:
-        _execute(cfg, record, Console(quiet=True), None, None)
+        with silent(), naming_the_lost():
+            _execute(cfg, record, Console(quiet=True), None, None)
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted from None
 

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted, UserError
-from recsys_lab.contracts.processes import any_of, from_first, is_first
+from recsys_lab.contracts.processes import any_of, from_first, is_first, shard
 from recsys_lab.files.atomic import replace_atomically, sync
 from recsys_lab.files.digests import Digest, damage, digest
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
@@ -256,7 +256,9 @@ def _random_states() -> dict[str, Any]:
 
 def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
+    if states["cuda"] and shard()[1] > 1:  # of the first process's GPU
+        torch.cuda.set_rng_state(states["cuda"][0])
+    elif states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
     kind, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from recsys_lab.contracts.processes import shard
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
     from pytorch_lightning.plugins.io import CheckpointIO
 
 
@@ -38,23 +37,14 @@ def trainer_options(checkpoints: CheckpointIO) -> dict[str, Any]:
     }
 
 
-class OwnSignals(pl.Callback):
-    """Keeps the lab's answer to SIGTERM, a flag on which all processes agree after a step.
+def keep_signals(trainer: pl.Trainer) -> None:
+    """Leave the lab's answer to signals in place: a flag on which all processes agree after a step.
 
-    Lightning would broadcast within the signal handler, where only one process may be, and before
-    every batch, which makes a GPU wait.
+    Lightning would broadcast within the handler of SIGTERM, where only one process may be, and
+    before every batch, which makes a GPU wait.
     """
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Note the handler, before Lightning replaces it."""
-        del pl_module, stage
-        self._handler = signal.getsignal(signal.SIGTERM)
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set it again."""
-        del trainer, pl_module
-        signal.signal(signal.SIGTERM, self._handler)
+    trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
 
 
 def _nothing() -> None:

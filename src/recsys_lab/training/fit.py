@@ -20,7 +20,7 @@ from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.checkpoint_names import LAST
-from recsys_lab.training.ddp import OwnSignals, trainer_options
+from recsys_lab.training.ddp import keep_signals, trainer_options
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
@@ -135,11 +135,10 @@ def _trainer(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     together: dict[str, Any]
     if shard()[1] > 1:
-        callbacks = [*callbacks, OwnSignals()]
         together = trainer_options(SealedCheckpointIO())
     else:  # also in a SLURM job, whose environment Lightning would otherwise read
         together = {"devices": 1, "plugins": [SealedCheckpointIO(), LightningEnvironment()]}
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="gpu" if recipe.device() == "cuda" else "cpu",
         precision=recipe.trainer_precision(),
         max_epochs=epochs or config.max_epochs,
@@ -155,6 +154,9 @@ def _trainer(
         log_every_n_steps=10**9,  # everything logged is an epoch's value
         **together,
     )
+    if shard()[1] > 1:
+        keep_signals(trainer)
+    return trainer
 
 
 def _check(recipe: Recipe, steps_per_epoch: int) -> None:

@@ -70,17 +70,14 @@ def record_of_all(folder: Path, open_first: Callable[[], RunRecord]) -> RunRecor
 
 
 @contextmanager
-def told_by_first() -> Iterator[None]:
-    """Let only the first process tell the user, and name a process that was lost.
+def naming_the_lost() -> Iterator[None]:
+    """Say in one line that another process has ended, which the libraries tell in many.
 
     Raises:
-        MachineFault: in the first process: another one has ended.
-        OthersEnded: in another process: one has ended.
+        MachineFault: in the first process.
+        OthersEnded: in the others.
     """
-    rank, world = shard()
-    before = logging.getLogger("recsys_lab").level
-    if rank:
-        logging.getLogger("recsys_lab").setLevel(logging.CRITICAL)
+    world = shard()[1]
     try:
         yield
     except RuntimeError as error:
@@ -92,5 +89,15 @@ def told_by_first() -> Iterator[None]:
             f"one of the {world} processes of the run has ended, so the others cannot go on; the "
             "last checkpoint is kept"
         ) from error
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Log nothing but what ends this process: the first one logs the same."""
+    log = logging.getLogger("recsys_lab")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
     finally:
-        logging.getLogger("recsys_lab").setLevel(before)
+        log.setLevel(before)

@@ -9,13 +9,13 @@ from recsys_lab.config import UserError, build
 from recsys_lab.config.errors import report
 from recsys_lab.config.schema import has_method, stated
 from recsys_lab.experiment.distributed import number_of_processes
+from recsys_lab.experiment.resume import DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from omegaconf import DictConfig
 
-DEVICES = "recipe.devices"
 _OPTIONS = {
     "compile": (False, "the compiled model would exchange no gradients"),
     "sparse_embeddings": (False, "the processes exchange dense gradients"),
