@@ -1,4 +1,4 @@
-"""Commands in the processes of one group, which is joined once: ``python -m tests.cli.together``."""
+"""Commands in processes of one group, joined once: ``python -m tests.cli.together COMMANDS``."""
 
 import json
 import os

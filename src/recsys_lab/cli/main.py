@@ -39,6 +39,8 @@ def main() -> NoReturn:
     # Python started with -m or -c (by submitit or multiprocessing) would otherwise import modules
     # of the current folder before those of its library.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    if "WORLD_SIZE" in os.environ:  # torch's notes on weights that a step leaves out
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     raise SystemExit(run_command(sys.argv[1:]))
 
 

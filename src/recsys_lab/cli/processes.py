@@ -33,7 +33,9 @@ PARENT = "RECSYS_LAB_PARENT"
 """Environment variable with the process id of the command that started this process."""
 FOLLOWED = 4
 """Exit code of a process that ended because the first one did."""
-_TOLD = (2, 3, 130)
+INTERRUPTED = 130
+"""Exit code of an interruption."""
+_TOLD = (2, 3, INTERRUPTED)
 """Exit codes of an error of the user, a verdict and an interruption, which the others share."""
 _POLL = 0.1
 _GRACE = 20.0
@@ -90,7 +92,7 @@ class Team:
                 first = _waited(running)
             except (KeyboardInterrupt, Interrupted):
                 _stop(running)
-                raise Told(running[0].returncode or 130) from None
+                raise Told(running[0].returncode or INTERRUPTED) from None
             if first is not None:
                 _tell(first, running, logs, folder)
         return folder
@@ -171,7 +173,7 @@ def _start(
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         PARENT: str(os.getpid()),
     }  # fmt: skip
-    usual = {"OMP_NUM_THREADS": threads, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    usual = {"OMP_NUM_THREADS": threads}
     if sys.platform == "linux":
         usual["GLOO_SOCKET_IFNAME"] = "lo"
     return subprocess.Popen(
