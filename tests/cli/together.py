@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import distributed
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.training import fit
@@ -25,7 +27,7 @@ def together(world: int, commands: list[list[str]], timeout: float = 300) -> lis
 
     The processes but the first must not print anything.
     """
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     group = {
         "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -76,13 +78,13 @@ def run(command: list[str]) -> int:
     is_last = distributed.get_rank() == distributed.get_world_size() - 1
 
     class Signal:
-        def __enter__(self):
+        def __enter__(self) -> Callable[[], bool]:
             return self.is_sent
 
-        def __exit__(self, *_):
+        def __exit__(self, *_: object) -> None:
             return None
 
-        def is_sent(self):
+        def is_sent(self) -> bool:
             asked[0] += 1
             return is_last and asked[0] >= steps
 
