@@ -1,6 +1,7 @@
 """Which processes train a run: the shares of a batch, SLURM's tasks, and refusals."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 from omegaconf import OmegaConf
 
 from recsys_lab.cli.main import run_command
+from recsys_lab.contracts import processes
 from recsys_lab.contracts.processes import Share, common_draws, own_draws
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.experiment.several.plan import adopt_slurm, processes_to_start
+from recsys_lab.training import several
 from tests.training.test_resume import USERS, FakeData
 
 TASK = {
@@ -47,6 +50,49 @@ def test_every_process_validates_and_all_users_are_ranked(world):
         assert len(part) > 0
         found += [int(user) for batch in part for user in batch.history.users_B]
     assert set(found) == set(range(USERS))
+
+
+def drawn(rank, monkeypatch, step=3):
+    """What a process of two draws in a step: before, common, its own, common, and afterwards."""
+    monkeypatch.setattr(processes, "shard", lambda: (rank, 2))
+    torch.manual_seed(3)
+    numbers = [torch.rand(4)]
+    with own_draws(7, 0, step):
+        with common_draws():
+            numbers.append(torch.rand(4))
+        numbers.append(torch.rand(2 + rank))
+        with common_draws():
+            numbers.append(torch.rand(4))
+    return [*numbers, torch.rand(4)]
+
+
+def test_masks_and_negatives_are_drawn_alike_and_dropout_is_not(monkeypatch):
+    first, second, again = (drawn(rank, monkeypatch) for rank in (0, 1, 1))
+    torch.manual_seed(3)
+    of_one_process = torch.rand(4, 4)
+    for numbers in (first, second):
+        assert torch.equal(torch.stack([*numbers[:2], *numbers[3:]]), of_one_process)
+    assert not torch.isin(first[2], second[2]).any()
+    assert not torch.isin(first[2], drawn(0, monkeypatch, step=4)[2]).any()
+    assert all(map(torch.equal, second, again))
+
+
+@pytest.mark.parametrize("counts", [(0, 3), (2, 0), (0, 0), (2, 3)])
+def test_a_process_without_targets_takes_part_with_weight_zero(counts, monkeypatch):
+    """Else the others would wait for its negatives and gradients."""
+    states_ND, targets_N = torch.ones(4, 2), torch.arange(10, 14)
+    share = Share((0, 1), (0, 5), 2, 10)
+    batch = SimpleNamespace(share=share)
+    own = counts[0]
+    monkeypatch.setattr(several, "exchanged", lambda count: [(count,), (counts[1],)])
+    monkeypatch.setattr(several, "joined", lambda own_N, counts: (own_N[: counts[0]], counts))
+    keep_N = torch.arange(4) < own
+    positions, states, targets = several.Positions.of(batch, states_ND, targets_N, keep_N)
+    total = sum(counts)
+    assert (positions.own, positions.total, positions.weight) == (own, total, 2 * own)
+    assert len(states) == len(targets) == (max(1, own) if total else 0)
+    assert positions.targets_M[0].tolist() == targets_N[:own].tolist()
+    assert positions.rows == (slice(0, own) if own else slice(0, 1))
 
 
 def test_one_process_draws_as_ever():
