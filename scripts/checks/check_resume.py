@@ -2,7 +2,8 @@
 
     python scripts/checks/check_resume.py [--kills 5] [--seed 0] [OVERRIDE ...]
 
-Two runs of one config: one is left alone, the other is killed and continued. Prints where each
+Two runs of one config: one is left alone, the other is killed and continued. With
+``recipe.devices=2`` a kill hits one of the processes, or all at once. Prints where each
 kill fell and compares the final parameters (bytes), the weights of the best epoch, every
 epoch's metrics, the test metrics and the per-user file. Exit code 1 when anything differs.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -52,6 +55,19 @@ def wait_for_progress(
     while process.poll() is None and not (path.exists() and path.stat().st_mtime_ns > before):
         time.sleep(0.01)
     time.sleep(extra)
+
+
+def kill(process: subprocess.Popen[bytes], chance: random.Random) -> None:
+    """Kill the command, or one of several processes that it started; wait for the others."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = list(map(int, listed.read_text().split())) if listed.exists() else []
+    victims = [process.pid, *started]
+    if len(started) > 1 and chance.random() < 0.5:
+        victims = [chance.choice(started)]
+    for pid in victims:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def outcome(folder: Path) -> dict[str, object]:
@@ -95,8 +111,7 @@ def main() -> int:
             # The first kill may fall before any checkpoint; the later ones after some progress.
             wait_for_progress(killed, process, chance.uniform(0, seconds / 8), number > 0)
             ended = process.poll() is not None
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            kill(process, chance)
             console.print(f"kill {number + 1}: {'too late, ended' if ended else place(killed)}")
         subprocess.run(command(killed, options.overrides), check=True, capture_output=True)
         mine, reference = outcome(killed), outcome(whole)

@@ -83,9 +83,9 @@ def test_a_part_of_the_users_is_each_process_s_own(monkeypatch):
 
 def test_what_several_processes_cannot_do_is_told(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert train("run_dir=other") == 2
+    assert run_command(["retrain", "run", "run_dir=other"]) == 2
     said = capsys.readouterr().err
-    assert "train: got 2 processes (WORLD_SIZE=2), expected one" in said
+    assert "retrain: got 2 processes (WORLD_SIZE=2), expected one" in said
     assert "recsys-lab sweep uses all GPUs" in said
     assert not Path("other").exists()
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):

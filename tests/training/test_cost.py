@@ -15,7 +15,7 @@ from recsys_lab.training.flops import recurrent_flops
 
 
 def step(meter: CostMonitor, work, events: int) -> None:
-    batch = SimpleNamespace(items_T=torch.zeros(events))
+    batch = SimpleNamespace(items_T=torch.zeros(events), share=None)
     meter.on_train_batch_start(None, None, batch, 0)
     work()
     meter.on_train_batch_end(None, None, None, batch, 0)

@@ -16,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from recsys_lab.api.run import Run, load
 from recsys_lab.cli.app import run_verb
 from recsys_lab.cli.output import RunFailed
-from recsys_lab.config import UserError
+from recsys_lab.cli.processes import INTERRUPTED, Told
+from recsys_lab.config import Interrupted, UserError
 from recsys_lab.config.environment import guarded
 from recsys_lab.config.errors import one_line
 
@@ -57,7 +58,10 @@ def train(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None
         try:
             (folder,) = run_verb("train", arguments)
         except RunFailed as failed:
-            raise (failed.__cause__ or failed) from None
+            cause = failed.__cause__ or failed
+            if isinstance(cause, Told) and cause.code == INTERRUPTED:
+                raise Interrupted(str(cause)) from None
+            raise cause from None
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(one_line(error)) from error
     return load(folder)

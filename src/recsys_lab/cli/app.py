@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra import version
 from hydra._internal.hydra import Hydra
@@ -22,6 +22,7 @@ from recsys_lab.cli.arguments.plain import bare_as_key
 from recsys_lab.cli.job_table import print_jobs
 from recsys_lab.cli.multirun import Jobs, jobs_of, take_jobs
 from recsys_lab.cli.output import RunFailed, failed
+from recsys_lab.cli.processes import Team, fixed_by_first, joined, team_of
 from recsys_lab.cli.whole_runs import with_whole_runs
 from recsys_lab.config import UserError, config_dir
 from recsys_lab.config.build import component_targets
@@ -44,6 +45,8 @@ from recsys_lab.experiment.resume import refuse_occupied, resumed
 from recsys_lab.experiment.stored.from_run import started_from
 from recsys_lab.pages.terminal import Terminal, tell
 
+_TRAIN = "train"
+
 
 def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     """Run a verb with its arguments of the command line.
@@ -61,7 +64,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     """
     version.setbase("1.3")
     verb = VERBS[name]
-    if verb.has_run_dir:
+    if verb.has_run_dir and name != _TRAIN:
         refuse_several(name)
     parser = get_args_parser()
     parser.prog = f"recsys-lab {name}"
@@ -76,22 +79,46 @@ def run_verb(name: str, arguments: Sequence[str]) -> list[Any]:
     request = _rewritten(name, verb, args)
     loader = make_loader(request)
     would_be: list[str] = []
+    cfg, team = None, None
     if args.help or args.cfg or args.info:
         would_be = check_to_print(request, loader, finds_problems=bool(args.cfg))
     elif not (args.hydra_help or args.shell_completion):
-        request = replace(request, overrides=[*request.overrides, *_checked(request, verb)])
-    args.overrides = request.overrides
-    runs = args.multirun and not (args.help or args.cfg or args.info or _only_informs(args))
-    jobs = jobs_of(wanted if name == "train" else 1, args) if runs else Jobs()
-    results: list[Any] = []
-    try:
-        _hydra(_task(name, verb, results, jobs, request.as_typed), args, parser, request, loader)
-        jobs.wait()
-    finally:
-        if name == "train" and jobs.all:
-            print_jobs(jobs, Terminal())
+        cfg = _checked(request)
+        team = team_of(cfg, arguments, multirun=args.multirun) if name == _TRAIN else None
+    with joined(team):
+        if cfg is not None and verb.has_run_dir:
+            fixed = fixed_by_first(lambda: _run_dir(request, cfg), team)
+            request = replace(request, overrides=[*request.overrides, *fixed])
+        results = _worked(name, args, parser, request, loader, wanted, team)
     if args.cfg and would_be:
         tell(report(would_be, "this config, for which a run would be refused"))
+    return results
+
+
+def _worked(
+    name: str,
+    args: argparse.Namespace,
+    parser: argparse.ArgumentParser,
+    request: Request,
+    loader: Loader,
+    wanted: int | Literal["auto"],
+    team: Team | None,
+) -> list[Any]:
+    """Let Hydra do what a command asks, and return the return values of its jobs.
+
+    Raises:
+        RunFailed: the work of the verb, or of the first failed job, failed.
+    """
+    args.overrides = request.overrides
+    runs = args.multirun and not (args.help or args.cfg or args.info or _only_informs(args))
+    jobs = jobs_of(wanted if name == _TRAIN else 1, args) if runs else Jobs()
+    results: list[Any] = []
+    try:
+        _hydra(_task(name, results, jobs, request.as_typed, team), args, parser, request, loader)
+        jobs.wait()
+    finally:
+        if name == _TRAIN and jobs.all:
+            print_jobs(jobs, Terminal())
     if jobs.failures:
         raise jobs.failures[0]
     return results
@@ -143,20 +170,23 @@ def _request(name: str, verb: Verb, args: argparse.Namespace) -> Request:
     )
 
 
-def _checked(request: Request, verb: Verb) -> list[str]:
-    """Check the config, and return the overrides that fix the run directory."""
+def _checked(request: Request) -> DictConfig:
+    """The config, after all checks."""
     cfg = check(request)
     if any(not target.startswith("recsys_lab.") for target in component_targets(cfg).values()):
         from recsys_lab.contracts.own_parts import check_own_parts  # imports torch
 
         check_own_parts(cfg)
-    if not verb.has_run_dir:
-        return []
+    return cfg
+
+
+def _run_dir(request: Request, cfg: DictConfig) -> list[str]:
+    """The overrides that fix the run directory."""
     if request.multirun and (problems := secrets_in_texts(cfg)):
         raise UserError(report(problems))
     key = "hydra.sweep.dir" if request.multirun else "hydra.run.dir"
     if any(text.startswith(key + "=") for text in request.overrides):
-        return []  # a process that Lightning started has the run directory
+        return []  # a process of a run that has one
     # The default contains the current time, so it is resolved only once.
     cfg.run_dir = str(OmegaConf.select(cfg, key))
     refuse_occupied(cfg)
@@ -213,16 +243,17 @@ def _act(
 
 def _task(
     name: str,
-    verb: Verb,
     results: list[Any],
     jobs: Jobs,
     as_typed: Callable[[str], str],
+    team: Team | None,
 ) -> Callable[[DictConfig], None]:
     """The job for Hydra.
 
     Failures are collected instead of raised, as Hydra would print its own message and a multirun
     continues with the other jobs.
     """
+    verb = VERBS[name]
 
     def task(cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
@@ -240,6 +271,8 @@ def _task(
         try:
             with failed(output_dir if verb.has_run_dir else None), jobs.labelled(job):
                 run = importlib.import_module(f"recsys_lab.cli.verbs.{name}").run
+                if team is not None and team.count > 1:
+                    run = team.train
                 results.append(run(cfg, output_dir))
                 jobs.note(job, results[-1])
         except (UserError, RunFailed, BrokenPipeError) as error:

@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from recsys_lab.config import Disagreement, Interrupted, UserError, Verdict, did_you_mean
+from recsys_lab.config import (
+    Disagreement,
+    Interrupted,
+    OthersEnded,
+    UserError,
+    Verdict,
+    did_you_mean,
+)
 from recsys_lab.config.own_modules import find_allowed_modules_in
 from recsys_lab.config.signals import stopped_by_signals
 from recsys_lab.config.verbs import VERBS
@@ -32,6 +39,8 @@ def main() -> NoReturn:
     # Python started with -m or -c (by submitit or multiprocessing) would otherwise import modules
     # of the current folder before those of its library.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    if "WORLD_SIZE" in os.environ:  # torch's notes on weights that a step leaves out
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     raise SystemExit(run_command(sys.argv[1:]))
 
 
@@ -129,6 +138,7 @@ def _report(error: BaseException) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from recsys_lab.cli.output import RunFailed
+    from recsys_lab.cli.processes import FOLLOWED, Told
     from recsys_lab.config.errors import one_line
 
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -137,6 +147,10 @@ def _report(error: BaseException) -> int:
         tell(f"recsys-lab: {one_line(error)}")
         return 2
     cause = error.__cause__ if isinstance(error, RunFailed) and error.__cause__ else error
+    if isinstance(cause, Told):
+        return cause.code
+    if isinstance(cause, OthersEnded):
+        return FOLLOWED
     wrong = impossible_name(cause)
     if wrong is not None:
         tell(f"recsys-lab: {wrong}")

@@ -59,6 +59,10 @@ class Interrupted(BaseException):
         self.run_dir = run_dir
 
 
+class OthersEnded(Exception):
+    """Another process of the run has failed and tells the user why; this one ends in silence."""
+
+
 class Pruned(Exception):
     """A search stopped this run because other runs are better."""
 

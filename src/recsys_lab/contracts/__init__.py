@@ -19,6 +19,7 @@ from recsys_lab.contracts.devices import (
     without_autocast,
 )
 from recsys_lab.contracts.own_parts import check_own_parts
+from recsys_lab.contracts.processes import Share
 from recsys_lab.contracts.protocols import (
     DenseModel,
     FeatureColumns,
@@ -75,6 +76,7 @@ __all__ = [
     "SamplesTargets",
     "ScoresByProduct",
     "SemanticIds",
+    "Share",
     "TrainingData",
     "Traits",
     "UsesItemCounts",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recsys_lab.contracts.devices import send
+from recsys_lab.contracts.processes import Share
 
 NO_ITEM = -1
 """Padding of a ranked list with fewer than K admissible items."""
@@ -98,6 +99,8 @@ class Batch(_Tensors):
             ranked. None if not known.
         supervised_T: in training, whether an event may be a target of the loss, bool (T,), always
             on the host, as ``lengths``; None: all. Applied by the lab; models predict all events.
+        share: in training with several processes, which part of the step's batch this is; else
+            None.
     """
 
     users_B: Tensor
@@ -108,6 +111,7 @@ class Batch(_Tensors):
     features: Mapping[str, Tensor | ListFeature] = field(default_factory=dict)
     next_times_B: Tensor | None = None
     supervised_T: Tensor | None = None
+    share: Share | None = None
 
     @property
     def size(self) -> int:

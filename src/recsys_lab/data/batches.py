@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsys_lab.contracts import Batch, EvaluationBatch
+from recsys_lab.contracts import Batch, EvaluationBatch, Share
 from recsys_lab.data.crops import Crop, Crops
 from recsys_lab.data.formats.npy import RunReader
 from recsys_lab.data.histories import FlatData, Histories, as_tensor
@@ -47,6 +47,7 @@ class TrainingBatches:
         supervised: events that may be targets of the loss, bool (T,); None: all.
         device: where the flat arrays are copied, and batches are made; None: they are read on the
             host.
+        shard: number of this process and how many there are; each reads its rows of a batch.
 
     Raises:
         UserError: the dataset lacks a column.
@@ -64,6 +65,7 @@ class TrainingBatches:
         features: Sequence[str] = (),
         supervised: NDArray[np.bool_] | None = None,
         device: torch.device | None = None,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         segments = np.asarray(data.segments("train"))
         is_long = segments[:, 2] - segments[:, 1] >= 2
@@ -78,6 +80,7 @@ class TrainingBatches:
         self._supervised = None if supervised is None else RunReader(supervised)
         self._batch_size = batch_size
         self._seed = seed
+        self._shard = shard
         self.epoch = 0
         self.batch = 0
 
@@ -102,8 +105,9 @@ class TrainingBatches:
             yield self._read(numbers)
 
     def first_epoch(self) -> Iterator[Batch]:
-        """The first epoch; the state is left unchanged."""
+        """The first epoch, whole in each process; the state is left unchanged."""
         again = copy(self)
+        again._shard = (0, 1)
         again.load_state_dict({"epoch": 0, "batch": 0})
         return iter(again)
 
@@ -131,7 +135,13 @@ class TrainingBatches:
     def _read(self, numbers: NDArray[np.int64]) -> Batch:
         """The histories with these numbers."""
         rows, starts, ends = self._crops(numbers, self.epoch)
+        share = None
+        if self._shard[1] > 1:
+            share = Share.of(ends - starts, *self._shard)
+            rows, starts, ends = (column[slice(*share.rows)] for column in (rows, starts, ends))
         batch = self._histories(self._users[rows], starts, ends)
+        if share is not None:
+            batch = replace(batch, share=share)
         if self._supervised is None:
             return batch
         return replace(batch, supervised_T=torch.from_numpy(self._supervised(starts, ends)))
@@ -179,7 +189,10 @@ class EvaluationBatches:
             self._segments = _of_sample(self._segments, users)
         self._numbers = _numbers(self._segments[:, 0])
         rank, world = shard
-        self._firsts = range(rank * batch_size, len(self._segments), world * batch_size)
+        count = len(self._segments)
+        # With more processes than batches, some repeat the first, whose lists count once: Lightning
+        # does not validate in a process without batches, and the others would wait for it.
+        self._firsts = range(rank * batch_size, count, world * batch_size) or range(min(1, count))
         self._data = data
         self._histories = Histories(data, features)
         self._batch_size = batch_size

@@ -23,11 +23,11 @@ from recsys_lab.contracts import (
     check_own_parts,
     traits,
 )
+from recsys_lab.contracts.processes import shard
 from recsys_lab.data.batches import EvaluationBatches
 from recsys_lab.evaluation.catalogue import read_catalogue
 from recsys_lab.evaluation.metrics.registry import definitions, make_beyond
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate, fingerprint
-from recsys_lab.experiment.distributed import shard
 from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.semantic_ids import semantic_ids_of
 from recsys_lab.models.ranking import TIE_RULE

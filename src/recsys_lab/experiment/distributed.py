@@ -1,4 +1,4 @@
-"""Evaluation with several processes, started by ``torchrun``; each ranks for a part of the users.
+"""Several processes, started together by the lab, ``torchrun`` or SLURM.
 
 Torch is imported in the functions: every command imports this module.
 """
@@ -8,15 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from recsys_lab.config import UserError
 
+_LONGEST = timedelta(days=7)
+
 
 @contextmanager
-def joined_processes() -> Iterator[None]:
+def joined_processes(*, trains: bool = False) -> Iterator[None]:
     """Join the process group, if several processes were started together.
 
-    The processes exchange finished rows in host memory, so the backend is gloo, also with GPUs.
+    Finished rows and small numbers are exchanged in host memory by gloo; gradients on GPUs by NCCL.
+
+    Args:
+        trains: whether gradients are exchanged.
 
     Raises:
         UserError: environment variables of the process group are missing.
@@ -25,16 +31,23 @@ def joined_processes() -> Iterator[None]:
     if world == 1:
         yield
         return
+    import torch
     from torch import distributed
 
+    if distributed.is_initialized():  # by the caller, who leaves it
+        yield
+        return
     choose_gpu()
+    on_gpu = trains and torch.cuda.is_available()
     try:
-        distributed.init_process_group("gloo")
+        # A dead process closes its connections, which ends the others at once; a living one may
+        # prepare data for hours while they wait.
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_LONGEST)
     except ValueError as error:  # of torch: a variable is missing
+        verb = "train" if trains else "evaluate RUN_DIR"
         raise UserError(
             f"WORLD_SIZE={world}: cannot join the process group ({error}); start the processes "
-            f"with torchrun --nproc-per-node {world} -m recsys_lab evaluate RUN_DIR, or unset "
-            "WORLD_SIZE"
+            f"with torchrun --nproc-per-node {world} -m recsys_lab {verb}, or unset WORLD_SIZE"
         ) from None
     try:
         yield
@@ -77,12 +90,3 @@ def refuse_several(verb: str) -> None:
             f"{verb}: got {world} processes (WORLD_SIZE={world}), expected one; start it without "
             "torchrun. recsys-lab sweep uses all GPUs, with one run on each"
         )
-
-
-def shard() -> tuple[int, int]:
-    """Rank of this process and number of processes in the process group."""
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from recsys_lab.config import UserError, class_of_chosen, command_line
 from recsys_lab.config.choice import say
-from recsys_lab.experiment.resume import LONGER
+from recsys_lab.experiment.resume import DEVICES, LONGER
 from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.record import CONFIG, RunRecord
 from recsys_lab.training.checkpoint_names import LAST
@@ -62,7 +62,8 @@ def how_to_train_longer(record: RunRecord) -> str:
 
 
 def _refuse(record: RunRecord, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    where, names = f"{record.folder}: cannot be trained longer:", [n.split(".")[1] for n in LONGER]
+    where = f"{record.folder}: cannot be trained longer:"
+    names = [name.split(".")[1] for name in (*LONGER, DEVICES)]
     others = [name for name in new if name not in names and old.get(name) != new[name]]
     if others:
         raise UserError(f"{where} its recipe differs in {', '.join(others)} as well")

@@ -9,6 +9,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import ReadsFiles, ResolvesOptions
+from recsys_lab.contracts.processes import shard
 from recsys_lab.runs.sources import source_digest
 from recsys_lab.training.numerics import in_effect
 
@@ -104,9 +105,9 @@ def refuse_other_files(parts: Components, record: RunRecord) -> None:
 
 
 def machine_with(record: RunRecord, device: str) -> dict[str, Any]:
-    """The machine's record, with the GPU's name if one is used."""
+    """The machine's record, with the GPU's name if one is used, and the number of processes."""
     name = {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
-    return {**record.values["machine"], **name}
+    return {**record.values["machine"], **name, "processes": shard()[1]}
 
 
 def _identity(parts: Components) -> dict[str, str]:

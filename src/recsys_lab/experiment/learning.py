@@ -13,6 +13,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
+from recsys_lab.contracts.processes import shard
 from recsys_lab.contracts.read_ahead import read_ahead
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.resident import resident_columns
@@ -144,6 +145,7 @@ def training_batches(parts: Components) -> TrainingBatches:
         features=stated.features,
         supervised=supervised_events(parts.data, parts.recipe),
         device=device_of_data(parts),
+        shard=shard(),
     )
     if not len(training):
         msg = f"{parts.data.path}: no user has at least two training events to train on"

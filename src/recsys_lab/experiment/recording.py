@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from recsys_lab.config import Interrupted, Pruned, UserError, Verdict
+from recsys_lab.contracts.processes import is_first
 from recsys_lab.experiment.backtest import mean_of_windows, window_configs, window_table
 from recsys_lab.experiment.run import TrialRun, execute
 from recsys_lab.experiment.run_folder import open_record
+from recsys_lab.experiment.several.follower import (
+    Follower,
+    naming_the_lost,
+    record_of_all,
+    silent,
+)
 from recsys_lab.files.faults import machine_fault
 from recsys_lab.pages.terminal import PROGRESS, LogFormatter, progress_on
 from recsys_lab.runs.failure import again, failure_of, forget_failure, stopped
@@ -50,8 +57,16 @@ def recorded(
     Raises:
         Pruned: the search stopped it.
     """
-    with only_process(folder):
-        record = open_record(cfg, folder, **fields)
+    with ExitStack() as held:
+
+        def opened() -> RunRecord:
+            held.enter_context(only_process(folder))
+            return open_record(cfg, folder, **fields)
+
+        record = record_of_all(folder, opened)
+        if isinstance(record, Follower):
+            _follow(cfg, record)
+            return record
         if record.done:
             console.print(f"{folder}: this run is finished", soft_wrap=True)
             if not all((folder / name).exists() for name in (CARD, PAGE)):
@@ -61,7 +76,8 @@ def recorded(
         forget_failure(record)
         with _logged_to(folder / "run.log"), progress_on(console):
             try:
-                _execute(cfg, record, console, trial, prepared)
+                with naming_the_lost():
+                    _execute(cfg, record, console, trial, prepared)
             except (Interrupted, KeyboardInterrupt):
                 _log.info("interrupted")
                 record.update(status="interrupted")
@@ -85,6 +101,17 @@ def recorded(
         return record
 
 
+def _follow(cfg: DictConfig, record: Follower) -> None:
+    """Take part in a run as another process than the first, which writes and tells."""
+    if record.done:
+        return
+    try:
+        with silent(), naming_the_lost():
+            _execute(cfg, record, Console(quiet=True), None, None)
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted from None
+
+
 def _execute(
     cfg: DictConfig,
     record: RunRecord,
@@ -104,7 +131,9 @@ def _execute(
         config.name = f"{record.values['name']} window {number}"
         PROGRESS.info("window %d of %d", number + 1, len(windows))
         records.append(recorded(config, folder, console))
-    record.update(**mean_of_windows(records), status="finished", **finish_time())
+    if is_first():
+        record.update(**mean_of_windows(records))
+    record.update(status="finished", **finish_time())
 
 
 def _show(console: Console, record: RunRecord) -> None:

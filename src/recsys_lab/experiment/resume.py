@@ -23,6 +23,9 @@ from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 LONGER = ("recipe.max_epochs", "recipe.patience")
 """Keys allowed together with ``resume``: they train the run longer."""
 
+DEVICES = "recipe.devices"
+"""Also allowed: a run may go on with another number of processes."""
+
 _TAKES = {"resume": "auto or a run directory", "retrain": "the directory of a finished run",
           "from": "a run directory"}  # fmt: skip
 _HEADER = re.compile(r"^\s*#\s*@package", re.MULTILINE)
@@ -59,18 +62,20 @@ def resumed(request: Request) -> Request:
     others = [
         t for t in request.overrides if t not in hydra and not t.lstrip("+").startswith("resume=")
     ]
-    longer = [text for text in others if text.partition("=")[0] in LONGER]
-    others = [text for text in others if text not in longer]
+    allowed = [text for text in others if text.partition("=")[0] in (*LONGER, DEVICES)]
+    others = [text for text in others if text not in allowed]
     others += ["--multirun"] if request.multirun else []
     if others:
         raise UserError(
             f"resume: got {', '.join(others)}, but a run resumes with its stored config; only "
-            f"{' and '.join(LONGER)} may be given with resume, to train it longer. Drop the "
-            "others, or start a new run without resume."
+            f"{' and '.join(LONGER)} may be given with resume, to train it longer, and {DEVICES}. "
+            "Drop the others, or start a new run without resume."
         )
     folder = QuotedString(str(run_dir), Quote.single).with_quotes()
     own = [f"++run_dir={folder}", f"++resume={folder}", f"hydra.run.dir={folder}"]
-    return of_stored(request, run_dir, own, [*hydra, *longer])
+    # Configs of older versions have no number of processes.
+    allowed = [f"++{text}" if text.startswith(f"{DEVICES}=") else text for text in allowed]
+    return of_stored(request, run_dir, own, [*hydra, *allowed])
 
 
 def _refuse_overfit(run_dir: Path, stored: DictConfig) -> None:

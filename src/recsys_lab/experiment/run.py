@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from recsys_lab.comparison.systems import REFIT
 from recsys_lab.config import Interrupted, Pruned
+from recsys_lab.contracts.processes import after_first, is_first
 from recsys_lab.data.prepared import NotWhole, PreparedDataset
 from recsys_lab.experiment.components import Components
 from recsys_lab.experiment.data_notes import notes_on_data
@@ -82,12 +83,12 @@ def execute(
     spent = _stopwatch(record.values["compute"]["seconds"])
     parts = Components(cfg, restore)
     try_out(parts.recipe)
-    data = _prepare(parts, record, spent, prepared_in)
+    data = after_first(lambda: _prepare(parts, record, spent, prepared_in))
     if trial is not None:
         refuse_too_large(parts, data)
-    parts.attach(data)
+    after_first(lambda: parts.attach(data))
     refits = trial is None and parts.recipe.config.refit
-    begin_from(parts, record, console, refits=refits)
+    after_first(lambda: begin_from(parts, record, console, refits=refits))
     if parts.is_fitted:
         _warn_unread(parts)
     else:
@@ -96,10 +97,7 @@ def execute(
     begin(parts, record, __name__)
     for note in notes_on_data(parts):
         console.print(f"note: {note}", highlight=False)
-    earlier_ids = record.values.get("trackers") or {}
-    start = start_of(record, job_type="train" if trial is None else "trial")
-    ids = parts.tracking.start(start, record.folder, earlier_ids)
-    record.update(trackers={**earlier_ids, **ids})
+    _start_trackers(parts, record, job_type="train" if trial is None else "trial")
     failed = True
     try:
         with _on_whole_data(parts, record):
@@ -110,8 +108,7 @@ def execute(
             if trial is None:
                 if refits:
                     refit(parts, record, console)
-                record.note_files(*parts.inputs.keep(record.folder))
-                keep_codes(parts.semantic_ids, record)
+                _keep_inputs(parts, record)
                 run_test(parts, record)
             elif trial.beyond:
                 _evaluate_beyond(parts, record, trial.beyond)
@@ -121,8 +118,28 @@ def execute(
         failed = False
         raise
     finally:
-        parts.tracking.finish(end_of(parts, record, failed=failed))
+        _finish_trackers(parts, record, failed=failed)
     record.update(status="finished", **finish_time())
+
+
+def _start_trackers(parts: Components, record: RunRecord, job_type: str) -> None:
+    if not is_first():
+        return
+    earlier_ids = record.values.get("trackers") or {}
+    ids = parts.tracking.start(start_of(record, job_type), record.folder, earlier_ids)
+    record.update(trackers={**earlier_ids, **ids})
+
+
+def _finish_trackers(parts: Components, record: RunRecord, *, failed: bool) -> None:
+    if is_first():
+        parts.tracking.finish(end_of(parts, record, failed=failed))
+
+
+def _keep_inputs(parts: Components, record: RunRecord) -> None:
+    """Store what the model reads besides the prepared data."""
+    if is_first():
+        record.note_files(*parts.inputs.keep(record.folder))
+        keep_codes(parts.semantic_ids, record)
 
 
 def _warn_unread(parts: Components) -> None:
@@ -156,7 +173,8 @@ def _on_whole_data(parts: Components, record: RunRecord) -> Iterator[None]:
             if not isinstance(sys.exception(), Interrupted):
                 parts.data.check()
     except NotWhole:
-        shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
+        if is_first():
+            shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
         raise
 
 

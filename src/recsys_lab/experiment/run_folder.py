@@ -53,6 +53,8 @@ def _identity(config: Any) -> dict[str, Any]:
         own.pop("init_from", None)
     else:  # older runs have the path as it was given
         own["init_from"] = str(Path(own["init_from"]).absolute())
+    if own.get("recipe"):  # the number of processes may differ, and older runs have none
+        own["recipe"] = {k: v for k, v in own["recipe"].items() if k != "devices"}
     for late in ("debug", "from"):
         if own.get(late) is None:
             own.pop(late, None)

@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from recsys_lab.contracts import LIST, NO_ITEM, ListFeature
+from recsys_lab.contracts.processes import is_first
 from recsys_lab.data.slice_columns import BANDS, LARGEST_GROUPS, popularity_bands, slice_keys
 from recsys_lab.evaluation.fairness import exposure_of_groups, metric_gaps
 from recsys_lab.evaluation.slices import intervals, slice_table
@@ -101,8 +102,14 @@ def compute_test_results(parts: Components, gathered: Gathered) -> TestResults:
 
 
 def run_test(parts: Components, record: RunRecord) -> None:
-    """Open the test split, once, after the model is chosen; for `record`."""
-    results = compute_test_results(parts, rank_test_users(parts))
+    """Open the test split, once, after the model is chosen; for `record`.
+
+    All processes rank, and the first one computes and writes the results.
+    """
+    gathered = rank_test_users(parts)
+    if not is_first():
+        return
+    results = compute_test_results(parts, gathered)
     results.write(record.folder)
     logged: dict[str, Any] = {}
     if results.off_policy is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from annotated_types import Ge, Gt
 
 from recsys_lab.config import Chosen, UserError, build_chosen
+from recsys_lab.contracts.processes import all_targets, common_draws
 from recsys_lab.losses.negatives import (
     NEGATIVES,
     Negatives,
@@ -115,22 +116,29 @@ class SampledLoss:
     def scores(self, states_ND: Tensor, targets_N: Tensor, table_VD: Tensor) -> Scores:
         """Scores of the targets and of fresh negatives, in full precision.
 
+        With several processes, negatives are drawn for the targets of all of them, also in-batch
+        ones: each process scores the negatives that its positions have in one process.
+
         Raises:
             UserError: the sampler returned something else, or tensors of the wrong shape.
         """
-        negatives = self._sampler.draw(targets_N, table_VD.shape[0])
+        targets_M, rows = all_targets(targets_N)
+        with common_draws():
+            negatives = self._sampler.draw(targets_M, table_VD.shape[0])
         if not isinstance(negatives, Negatives):
             raise UserError(
                 f"loss.sampling: {type(self._sampler).__name__}.draw returned a "
                 f"{type(negatives).__name__}, expected recsys_lab.losses.negatives.Negatives"
             )
-        shape = self._sampler.shape(targets_N)
+        shape = self._sampler.shape(targets_M)
         for what, drawn in (("items", negatives.items), ("log_expected", negatives.log_expected)):
             if drawn.shape != shape:
                 raise UserError(
                     f"loss.sampling: {type(self._sampler).__name__}.draw returned {what} of shape "
                     f"{tuple(drawn.shape)}, expected {shape}"
                 )
+        if not self.config.shared_negatives:
+            negatives = Negatives(negatives.items[rows], negatives.log_expected[rows])
         options = {"cosine": self.config.cosine, "sparse": self.sparse}
         with full_precision(states_ND, table_VD) as (states_ND, table_VD):
             positive_N = positive_scores(states_ND, targets_N, table_VD, **options)

@@ -30,6 +30,8 @@ class SCELoss:
         config: the options.
     """
 
+    one_process = "chooses the items of its buckets by the states of a whole batch"
+
     @dataclass(frozen=True)
     class Config:
         """Options of `SCELoss`.

@@ -18,6 +18,7 @@ NEUTRAL = frozenset(
         "fail_on_leaks",
         "verify",
         "recipe.accelerator",
+        "recipe.devices",
         "recipe.precision",
         "recipe.compile",
         "recipe.checkpoint_every_steps",

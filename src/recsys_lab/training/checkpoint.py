@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted, UserError
+from recsys_lab.contracts.processes import any_of, from_first, is_first, shard
 from recsys_lab.files.atomic import replace_atomically, sync
 from recsys_lab.files.digests import Digest, damage, digest
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
@@ -127,7 +128,7 @@ class CheckpointCallback(pl.Callback):
         if within or batch_idx + 1 >= int(trainer.num_training_batches):
             return  # accumulated gradients are not in checkpoints
         every = self._config.checkpoint_every_steps
-        stop = self._stop_asked()
+        stop = any_of(self._stop_asked())
         if stop or (every is not None and step % every == 0):
             self._save(trainer)
         if stop:
@@ -147,10 +148,10 @@ class CheckpointCallback(pl.Callback):
         trainer.should_stop = trainer.should_stop or self.finished
         self._on_epoch(self.history)
         self._save(trainer)
-        if self.best_epoch == epoch:
+        if self.best_epoch == epoch and is_first():
             self._place_best()
         return_freed_memory()
-        if self._stop_asked() and not self.finished:
+        if any_of(self._stop_asked()) and not self.finished:
             raise Interrupted("stopped before the end")
 
     def _judge(self, value: float, epoch: int, pl_module: SequentialModule) -> None:
@@ -166,10 +167,14 @@ class CheckpointCallback(pl.Callback):
         return self._epochs is None and self._recipe.validates(epoch, self._steps_per_epoch)
 
     def _keep(self, epoch: int, pl_module: SequentialModule) -> None:
+        self.best_epoch = epoch
+        self.best_digest = from_first(lambda: self._write(pl_module))
+
+    def _write(self, pl_module: SequentialModule) -> Digest:
         state = pl_module.judged.state_dict()
         weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
         replace_atomically(self.folder / NEXT, lambda path: save_file(weights, path))
-        self.best_epoch, self.best_digest = epoch, digest(self.folder / NEXT)
+        return digest(self.folder / NEXT)
 
     def settle(self) -> None:
         """Move the best weights named by the checkpoint to `BEST`, after a run was killed.
@@ -177,11 +182,14 @@ class CheckpointCallback(pl.Callback):
         Raises:
             UserError: they are missing or damaged.
         """
+        from_first(self._settle_files)
+        if self.best_epoch >= 0:
+            self.best_weights()
+
+    def _settle_files(self) -> None:
         if self.best_digest is not None and not damage(self.folder, {NEXT: self.best_digest}):
             self._place_best()
         (self.folder / NEXT).unlink(missing_ok=True)  # from an epoch that is trained again
-        if self.best_epoch >= 0:
-            self.best_weights()
 
     def _place_best(self) -> None:
         (self.folder / NEXT).replace(self.folder / BEST)
@@ -248,7 +256,9 @@ def _random_states() -> dict[str, Any]:
 
 def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
+    if states["cuda"] and shard()[1] > 1:  # of the first process's GPU
+        torch.cuda.set_rng_state(states["cuda"][0])
+    elif states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
     kind, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

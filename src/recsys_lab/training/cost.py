@@ -72,7 +72,7 @@ class CostMonitor(pl.Callback):
         self.step_seconds += now - self._mark
         self._mark = now
         self.steps += 1
-        self.events += events
+        self.events += events if batch.share is None else batch.share.num_events
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

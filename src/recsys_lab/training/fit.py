@@ -13,12 +13,14 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import load_file
 
 from recsys_lab.config import Interrupted, UserError
+from recsys_lab.contracts.processes import after_first, shard
 from recsys_lab.evaluation.metrics.names import ACCURACY
 from recsys_lab.evaluation.metrics.registry import named
 from recsys_lab.files.reading import reading
 from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.checkpoint_names import LAST
+from recsys_lab.training.ddp import keep_signals, trainer_options
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.progress import ProgressDisplay
 
@@ -118,7 +120,7 @@ def fit(
                     raise Interrupted("stopped before the end") from stop
     if keeper.best_epoch < 0:
         raise UserError(_without_best(recipe.config.monitor, protocol))
-    best = keeper.best_weights()
+    best = after_first(keeper.best_weights)
     with reading(best, begin_anew(best)):
         model.load_state_dict(load_file(best))
     model.eval()
@@ -131,9 +133,13 @@ def _trainer(
     config = recipe.config
     for noisy in ("pytorch_lightning", "lightning_fabric"):  # tips and product news
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    return pl.Trainer(
+    together: dict[str, Any]
+    if shard()[1] > 1:
+        together = trainer_options(SealedCheckpointIO())
+    else:  # also in a SLURM job, whose environment Lightning would otherwise read
+        together = {"devices": 1, "plugins": [SealedCheckpointIO(), LightningEnvironment()]}
+    trainer = pl.Trainer(
         accelerator="gpu" if recipe.device() == "cuda" else "cpu",
-        devices=1,
         precision=recipe.trainer_precision(),
         max_epochs=epochs or config.max_epochs,
         max_steps=config.max_steps or -1,
@@ -141,14 +147,16 @@ def _trainer(
         accumulate_grad_batches=config.accumulate_grad_batches,
         callbacks=callbacks,
         logger=list(loggers),
-        # One process, also in a SLURM job, whose environment Lightning would otherwise read.
-        plugins=[SealedCheckpointIO(), LightningEnvironment()],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10**9,  # everything logged is an epoch's value
+        **together,
     )
+    if shard()[1] > 1:
+        keep_signals(trainer)
+    return trainer
 
 
 def _check(recipe: Recipe, steps_per_epoch: int) -> None:
@@ -205,6 +213,7 @@ _KNOWN_WARNINGS = (
     ".*smaller than the logging interval.*",  # everything logged is an epoch's value
     ".*GPU available but not used.*",  # the recipe says so
     ".*isinstance.treespec, LeafSpec.*",  # Lightning 2.6 with torch 2.13
+    ".*sync_dist=True.*",  # what is logged is equal in all processes
     ".*`srun` command is available.*",  # one process, whatever is installed
 )
 

@@ -7,18 +7,21 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import MakesLoss, traits
+from recsys_lab.contracts.processes import own_draws
 from recsys_lab.evaluation.protocols.base import RankingProtocol, evaluate_batch
-from recsys_lab.models.sequential.layers import rows_at
+from recsys_lab.training.several import Positions
 from recsys_lab.training.targets import count_targets, supervised_positions
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Mapping
+
     from torch.optim import Optimizer
 
     from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
@@ -61,7 +64,8 @@ class SequentialModule(pl.LightningModule):
             self._move_average = get_ema_multi_avg_fn(recipe.config.ema_decay)
         if recipe.config.compile:
             model.compile(dynamic=True)  # in place: parameter names stay the same
-        self._positions: list[int] = []  # of the batches of this step so far
+        self._seed = torch.initial_seed()
+        self._positions: list[int] = []  # of the batches of this step so far, in all processes
         self.look_every = 0  # optimizer steps between values of `seen`; 0: none
         self.seen: tuple[Tensor, float] | None = None  # a step's gradient norm and learning rate
         self.loss_sum: Tensor | float = 0.0
@@ -102,16 +106,21 @@ class SequentialModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss at the supervised positions."""
-        del batch_idx
-        if isinstance(self.model, MakesLoss):
-            return self._own_loss(batch)
+        with own_draws(self._seed, self.current_epoch, batch_idx):
+            if isinstance(self.model, MakesLoss):
+                return self._own_loss(batch)
+            return self._loss_of_states(batch)
+
+    def _loss_of_states(self, batch: Batch) -> Tensor:
         states_ND, targets_N = self.model.training_states(batch)
+        keep_N = None
         if batch.supervised_T is not None:
             keep_N = supervised_positions(self.model, batch)
-            states_ND, targets_N = rows_at(states_ND, keep_N), targets_N[keep_N]
-        if len(targets_N):
+        positions, states_ND, targets_N = Positions.of(batch, states_ND, targets_N, keep_N)
+        if positions.total:
             assert self._loss is not None  # the config check
-            loss = self._loss(states_ND, targets_N, self.model.item_table())
+            with positions.known():
+                loss = self._loss(states_ND, targets_N, self.model.item_table())
             if not isinstance(loss, Tensor) or loss.ndim:
                 raise UserError(
                     f"{type(self._loss).__name__} returned {_kind(loss)}, expected a tensor "
@@ -119,24 +128,27 @@ class SequentialModule(pl.LightningModule):
                 )
         else:  # no supervised position: zero gradients for all parameters
             loss = 0.0 * (states_ND.sum() + self.model.item_table().sum())
-        return self._counted(loss, len(targets_N))
+        return self._counted(loss, positions)
 
     def _own_loss(self, batch: Batch) -> Tensor:
         """The loss that the model computes; its parts are averaged over the epoch."""
+        positions = Positions.counted(batch, count_targets(self.model, batch))
         loss, parts = self.model.training_loss(batch)
-        for name, value in parts.items():
-            self.part_sums[name] = self.part_sums.get(name, 0.0) + value.detach()
-        return self._counted(loss, count_targets(self.model, batch))
+        return self._counted(loss, positions, parts)
 
-    def _counted(self, loss: Tensor, targets: int) -> Tensor:
+    def _counted(
+        self, loss: Tensor, positions: Positions, parts: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """Add a batch's loss to the epoch's mean, and weight it within the optimizer step."""
         # Summed on the device: reading it each step would sync.
-        self.last_loss = loss.detach()
+        self.last_loss, means = positions.means(loss.detach(), parts or {})
+        for name, value in means.items():
+            self.part_sums[name] = self.part_sums.get(name, 0.0) + value
         self.loss_sum = self.loss_sum + self.last_loss
-        self.loss_steps += bool(targets)
-        self._positions.append(targets)
+        self.loss_steps += bool(positions.total)
+        self._positions.append(positions.total)
         # In units of the step's first batch: sums would overflow in half precision.
-        return loss * (self._positions[-1] / (self._positions[0] or 1))
+        return loss * (positions.weight / (self._positions[0] or 1))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Rescale the gradient to that of the mean over the step's supervised positions.

@@ -88,6 +88,9 @@ class Recipe:
             data_on_device: keep the events on the device, so that a batch needs no copy: "auto", on
                 a GPU if they take at most a quarter of its free memory; true, always; false, read
                 them on the host, in a thread ahead of the training.
+            devices: processes that train together, one on each GPU, or on the CPU; they share each
+                batch, so that ``batch_size`` and the trained model do not depend on their number.
+                "auto": all visible GPUs, or one process on the CPU.
             monitor: validation metric for the best epoch and early stopping.
             patience: epochs without improvement before stopping; null for no early stopping.
             validation_users: number of users that validation ranks, a fixed sample, the same in all
@@ -139,6 +142,7 @@ class Recipe:
         compile: bool
         accelerator: Literal["auto", "cpu", "gpu"]
         data_on_device: bool | Literal["auto"] = field(default="auto", kw_only=True)
+        devices: Annotated[int, Ge(1)] | Literal["auto"] = field(default=1, kw_only=True)
         monitor: Annotated[str, MetricOf("val/", "evaluation.metrics", "evaluation.ks")]
         patience: Annotated[int, Ge(1)] | None
         validation_users: Annotated[int, Ge(1)] | None = field(default=None, kw_only=True)

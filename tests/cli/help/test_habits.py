@@ -133,7 +133,7 @@ def test_advice_with_a_value_works_when_followed(refused, composed):
         ("trainer.precision=64", "recipe.precision, one of 'auto', '32', 'bf16-mixed'"),
         ("num_workers=4", "without worker processes"),
         ("dataset=ml-1m", "did you mean 'movielens_1m'"),
-        ("trainer.devices=2", "CUDA_VISIBLE_DEVICES"),
+        ("trainer.gpus=2", "CUDA_VISIBLE_DEVICES"),
     ],
 )
 def test_advice_in_words(typed, said, refused):

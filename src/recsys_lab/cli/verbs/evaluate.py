@@ -11,8 +11,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from recsys_lab.cli.output import output_folder
+from recsys_lab.contracts.processes import is_first
 from recsys_lab.experiment.agreement import agreement
-from recsys_lab.experiment.distributed import joined_processes, shard
+from recsys_lab.experiment.distributed import joined_processes
 from recsys_lab.experiment.restore import restore
 from recsys_lab.experiment.test_results import TestResults, compute_test_results, rank_test_users
 from recsys_lab.pages.terminal import Terminal
@@ -33,7 +34,7 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
     with joined_processes():
         parts = restore(record, cfg.verify, prepare=cfg.prepare)
         gathered = rank_test_users(parts)
-        if shard()[0] == 0:
+        if is_first():
             _report(record, compute_test_results(parts, gathered), folder)
 
 

@@ -15,6 +15,7 @@ from recsys_lab.config.choice import say
 from recsys_lab.config.environment import address_of
 from recsys_lab.evaluation.metrics.registry import own_metrics
 from recsys_lab.experiment.prepare import prepare_from
+from recsys_lab.experiment.several.plan import refuse_devices
 from recsys_lab.pages.terminal import Terminal
 from recsys_lab.sweeps.faults import GO_ON, explain_faults
 from recsys_lab.sweeps.first_weights import refuse_other_architectures
@@ -88,6 +89,7 @@ def _opened(plan: Plan) -> Study:
 
 
 def _plan(cfg: DictConfig) -> Plan:
+    refuse_devices(cfg, "sweep")
     if cfg.sweep.storage:
         cfg.sweep.storage = address_of(cfg.sweep.storage, "sweep.storage")
     own = own_metrics(cfg.evaluation)

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from recsys_lab.cli.multirun import LABEL
+from recsys_lab.contracts.processes import from_first, is_first
 from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.run_folder import run_folder
 from recsys_lab.experiment.stored.from_run import FROM, changes, in_words, noted
@@ -26,7 +27,8 @@ def run(cfg: DictConfig, output_dir: Path) -> Path:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and cfg.group is None:
         cfg.group = Path(hydra.sweep.dir).name  # groups the runs of one command
-    console, folder, label = Terminal(), run_folder(cfg, output_dir), os.environ.get(LABEL)
+    console, label = Terminal(quiet=not is_first()), os.environ.get(LABEL)
+    folder = Path(from_first(lambda: str(run_folder(cfg, output_dir))))
     fields = _origin(cfg, console) if not (folder / RECORD).exists() else {}
     fields |= {"job": label} if label else {}
     record = recorded(cfg, folder, console, **fields)

@@ -27,8 +27,9 @@ class Habit:
 
 _DEVICE = Habit(
     "recipe.accelerator",
-    note="a run uses one device: choose it with the environment variable CUDA_VISIBLE_DEVICES",
+    note="CUDA_VISIBLE_DEVICES, an environment variable, is which; recipe.devices is how many",
 )
+_PROCESSES = Habit("recipe.devices")
 _LOADERS = Habit(note="batches are cut from memory-mapped arrays, without worker processes")
 _EVALUATION_BATCH = Habit("evaluation.score_mib", note="users are ranked in batches of this memory")
 _CHECKPOINTS = Habit(note="the best epoch's weights and a checkpoint are always kept")
@@ -99,7 +100,10 @@ HABITS: Mapping[str, Habit] = {
     # Machine
     "accelerator": _DEVICE,
     "device": _DEVICE,
-    "devices": _DEVICE,
+    "devices": _PROCESSES,
+    "num_gpus": _PROCESSES,
+    "world_size": _PROCESSES,
+    "nproc_per_node": _PROCESSES,
     "gpu": _DEVICE,
     "gpus": _DEVICE,
     "gpu_id": _DEVICE,

@@ -21,6 +21,7 @@ from recsys_lab.experiment.prepare import prepare_from
 from recsys_lab.experiment.recording import recorded
 from recsys_lab.experiment.restore import prepared_of
 from recsys_lab.experiment.run_folder import run_folder
+from recsys_lab.experiment.several.plan import refuse_devices
 from recsys_lab.files.atomic import write_text
 from recsys_lab.runs.find import whole_record
 from recsys_lab.runs.record import RunRecord
@@ -104,6 +105,7 @@ def _config(cfg: DictConfig, parent: RunRecord) -> DictConfig:
         config.name = cfg.name or parent.values["name"]
         if cfg.window is not None:
             config.filter.window = cfg.window
+    refuse_devices(config, "retrain")
     return config
 
 

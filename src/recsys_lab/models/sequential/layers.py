@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys_lab.contracts import send
+from recsys_lab.contracts.processes import common_draws
 from recsys_lab.moved import names_before
 
 if TYPE_CHECKING:
@@ -165,8 +166,15 @@ def sample_cloze_mask(batch: Batch, probability: float, only_last: float) -> Ten
     total = sum(batch.lengths)
     rows_T = torch.repeat_interleave(lengths_B, output_size=total)
     last_B = starts_B + lengths_B - 1
-    hidden_T = torch.rand(total) < probability
-    only_last_B = torch.rand(batch.size) < only_last
+    events, rows = slice(None), slice(None)
+    share = batch.share
+    if share is not None:
+        events, rows = slice(*share.events), slice(*share.rows)
+    with common_draws():
+        draws_T = torch.rand(total if share is None else share.num_events)[events]
+        draws_B = torch.rand(batch.size if share is None else share.num_rows)[rows]
+    hidden_T = draws_T < probability
+    only_last_B = draws_B < only_last
     hidden_T &= ~only_last_B[rows_T]
     none_B = torch.zeros(batch.size, dtype=torch.int64)
     none_B = none_B.index_add_(0, rows_T, hidden_T.long()) == 0
