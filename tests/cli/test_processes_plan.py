@@ -86,7 +86,7 @@ def test_a_process_without_targets_takes_part_with_weight_zero(counts, monkeypat
     own = counts[0]
     monkeypatch.setattr(several, "exchanged", lambda count: [(count,), (counts[1],)])
     monkeypatch.setattr(several, "joined", lambda own_N, counts: (own_N[: counts[0]], counts))
-    keep_N = torch.arange(4) < own
+    keep_N = torch.arange(own)
     positions, states, targets = several.Positions.of(batch, states_ND, targets_N, keep_N)
     total = sum(counts)
     assert (positions.own, positions.total, positions.weight) == (own, total, 2 * own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_origin
+from typing import Annotated, Any, Literal, Protocol, get_args, get_origin
 
 from recsys_lab.config.choice import choice_of
 from recsys_lab.config.errors import did_you_mean
@@ -104,6 +104,8 @@ def _allowed(annotation: Any) -> Sequence[str]:
     choice = choice_of(annotation)
     if choice is not None:
         return [*choice.names]
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     return [*map(str, get_args(annotation))] if get_origin(annotation) is Literal else ()
 
 
