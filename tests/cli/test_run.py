@@ -120,7 +120,8 @@ class TestResume:
         assert line == (
             "recsys-lab: resume: got seed=3, model=net, --multirun, but a run resumes with its "
             "stored config; only recipe.max_epochs and recipe.patience may be given with resume, "
-            "to train it longer. Drop the others, or start a new run without resume."
+            "to train it longer, and recipe.devices. Drop the others, or start a new run without "
+            "resume."
         )
 
     def test_a_stored_config_that_no_longer_fits_names_its_file(self, shell, run_dir):

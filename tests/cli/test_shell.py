@@ -14,6 +14,7 @@ from hydra._internal.config_repository import CachingConfigRepository
 
 from recsys_lab.cli.main import run_command
 from recsys_lab.config import config_dir
+from recsys_lab.config.compose import loader
 from recsys_lab.config.schema import schema_of_target
 from recsys_lab.config.targets import import_class
 from recsys_lab.config.verbs import VERBS
@@ -172,6 +173,7 @@ class TestRealCommand:
             whole(self, delegate)
 
         monkeypatch.setattr(CachingConfigRepository, "__init__", copied)
+        monkeypatch.setattr(loader, "_MERGED", {})
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit):
             run_command(["train", "--help"])
