@@ -158,7 +158,7 @@ def _checked(request: Request, verb: Verb) -> list[str]:
         return []  # a process that Lightning started has the run directory
     # The default contains the current time, so it is resolved only once.
     cfg.run_dir = str(OmegaConf.select(cfg, key))
-    refuse_occupied(cfg)
+    refuse_occupied(cfg, multirun=request.multirun)
     return [f"{key}={quoted(cfg.run_dir)}"]
 
 
