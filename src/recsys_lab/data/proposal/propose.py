@@ -48,7 +48,7 @@ class Proposal:
         sample: what it was made from.
         facts: of the sample.
         groups: config group -> its options.
-        gaps: what the file does not have or say, one sentence each.
+        gaps: what the file does not have or say, or says unclearly, each in words.
     """
 
     sample: Sample
@@ -84,6 +84,7 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     title = options.get("title_column")
     facts = read_facts(sample, options, title, scratch / "log")
     _refuse_no_histories(sample, facts, roles)
+    gaps += facts.warnings
     groups = {
         "data": [*mapping, *_returns(roles, facts)],
         "filter": _filter(facts),
