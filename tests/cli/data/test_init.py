@@ -152,6 +152,20 @@ def test_seconds_are_not_ambiguous_and_what_is_odd_about_values_is_said(capsys):
     assert "gap: users: 12 of 24 ids differ from another one in spelling only (zeros: 12)" in out
 
 
+def test_the_header_that_is_advised_fits_the_file(capsys):
+    till().select(
+        pl.col("Datum").dt.strftime("%d.%m.%Y %H:%M"), "Kunde", "Artikel", "Menge"
+    ).write_csv("bare.csv", separator=";", include_header=False)
+    assert run_command(["init", "bare.csv"]) == 2
+    said = capsys.readouterr().err
+    command = said.partition("e.g. ")[2].strip()
+    assert command.startswith("sed '1i timestamp;user_id;item_id;column_4' bare.csv")
+    subprocess.run(command, shell=True, check=True)
+    assert run_command(["init", "with_header.csv"]) == 0
+    config, _, _ = read("with_header", capsys)
+    assert config["data"]["timestamp_format"] == "%d.%m.%Y %H:%M"
+
+
 def test_dates_written_as_numbers_and_mostly_missing_users(capsys):
     few = pl.when(pl.int_range(pl.len()) % 3 > 0).then("Kunde")
     till(Datum=pl.col("Datum").dt.strftime("%Y%m%d"), Kunde=few).write_csv("a.csv")
@@ -168,7 +182,9 @@ def test_dates_written_as_numbers_and_mostly_missing_users(capsys):
 def test_further_traps_of_tills(capsys):
     """Two-digit years, the clock in a column of its own, types of events, an empty receipt."""
     clock = pl.col("Datum").dt.strftime("%H:%M")
-    kinds = pl.when(pl.int_range(pl.len()) % 3 > 0).then(pl.lit("view")).otherwise(pl.lit("buy"))
+    row = pl.int_range(pl.len())
+    kinds = pl.when(row % 3 > 0).then(pl.lit("view")).when(row % 9 > 0).then(pl.lit("buy"))
+    kinds = kinds.otherwise(pl.lit("cart"))  # the rarest, but no purchase
     till(
         Datum=pl.col("Datum").dt.strftime("%d.%m.%y"), Uhrzeit=clock, event_type=kinds,
         BelegNr=pl.lit(None, pl.Int64),

@@ -23,6 +23,7 @@ _SOME, _MANY = 0.05, 0.5
 """Shares from which on repeats and bad rows change the proposal, and baskets are held out."""
 _ALLOWED_BAD = 0.1
 """The default of ``filter.max_bad_rows``."""
+_PURCHASE = re.compile(r"(?i)buy|bought|purchas|order|transaction|sale|sold|kauf")
 _NUMBERS = ("quantity", "price", "rating")
 
 
@@ -208,8 +209,9 @@ def _split(roles: dict[str, Role], facts: Facts) -> list[Entry]:
     entries = []
     if len(facts.types) > 1:
         seen = ", ".join(f"{kind} {number(rows)}" for kind, rows in facts.types.items())
-        rarest = list(facts.types)[-1]
-        why = f"event types: {seen}; [{rarest}] would predict these from all events before"
+        bought = [kind for kind in facts.types if _PURCHASE.search(str(kind))]
+        target = (bought or list(facts.types))[-1]
+        why = f"event types: {seen}; [{target}] would predict these from all events before"
         entries.append(Entry("target_events", None, why))
     share = percent(facts.last_tied)
     where = "receipt" if "basket" in roles else "moment"
