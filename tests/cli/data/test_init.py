@@ -157,13 +157,22 @@ def test_the_header_that_is_advised_fits_the_file(capsys):
         pl.col("Datum").dt.strftime("%d.%m.%Y %H:%M"), "Kunde", "Artikel", "Menge"
     ).write_csv("bare.csv", separator=";", include_header=False)
     assert run_command(["init", "bare.csv"]) == 2
-    said = capsys.readouterr().err
-    command = said.partition("e.g. ")[2].strip()
+    command = capsys.readouterr().err.partition("e.g. ")[2].strip()
     assert command.startswith("sed '1i timestamp;user_id;item_id;column_4' bare.csv")
     subprocess.run(command, shell=True, check=True)
     assert run_command(["init", "with_header.csv"]) == 0
-    config, _, _ = read("with_header", capsys)
-    assert config["data"]["timestamp_format"] == "%d.%m.%Y %H:%M"
+    data = read("with_header", capsys)[0]["data"]
+    assert data["timestamp_format"] == "%d.%m.%Y %H:%M"
+
+
+def test_a_file_that_begins_with_the_newest_day_is_doubted(capsys):
+    days = till(Datum=pl.col("Datum").dt.strftime("%d.%m.%Y")).sort("Datum", maintain_order=True)
+    days.reverse().write_csv("down.csv")
+    days.write_csv("up.csv")
+    assert run_command(["init", "down.csv"]) == 0
+    assert "newest to the oldest, and 141 events are at the time" in read("down", capsys)[2]
+    assert run_command(["init", "up.csv"]) == 0
+    assert "newest" not in read("up", capsys)[2]
 
 
 def test_dates_written_as_numbers_and_mostly_missing_users(capsys):

@@ -31,6 +31,14 @@ def test_iso_8601_in_all_its_forms_is_one_moment(table, text):
     assert times.to_list() == [int(MOMENT.timestamp())] * 3
 
 
+def test_times_with_and_without_a_zone_are_told(table):
+    head, zoned = "user_id,item_id,timestamp\n", "u,i,2023-11-14T22:13:20+01:00\n"
+    plain = "u,i,2023-11-14 22:13:20\nu,i,2023-11-15\n"
+    [told] = read(table(head + zoned + plain)).warnings
+    assert "1 times have a time zone and 2 have none, such as '2023-11-14 22:13:20'" in told
+    assert read(table(head + zoned)).warnings == read(table(head + plain)).warnings == []
+
+
 def test_minutes_with_a_zone(table):
     log = "user_id,item_id,timestamp\nu,i,2023-11-14T22:13Z\n"
     assert read(table(log)).interactions["timestamp"].to_list() == [NOW[0] - 20]

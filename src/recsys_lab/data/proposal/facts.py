@@ -54,6 +54,8 @@ class Facts:
         last: of the last one.
         services: items that look like postage or fees -> rows.
         types: event type -> rows, most frequent first.
+        reversed_ties: events at the time of another one of their user, in a file whose rows go
+            from the newest to the oldest; 0 for other files.
         warnings: of the reader, about values that are unusual or cannot be read.
     """
 
@@ -73,6 +75,7 @@ class Facts:
     last: str | None
     services: dict[str, int]
     types: dict[str, int]
+    reversed_ties: int
     warnings: list[str]
 
 
@@ -144,8 +147,17 @@ def _counted(frame: pl.DataFrame, warnings: list[str]) -> Facts:
         last=None if times is None or times.is_empty() else _moment(times.max()),
         services=_services(sold),
         types=_types(events),
+        reversed_ties=0 if times is None else _reversed_ties(once, events),
         warnings=warnings,
     )
+
+
+def _reversed_ties(rows: pl.DataFrame, events: pl.DataFrame) -> int:
+    """Events whose order is reversed: rows of one time keep the order of a file, newest first."""
+    steps = rows["timestamp"].diff()
+    if (steps > 0).sum() * 10 >= (steps < 0).sum():
+        return 0
+    return int(events.select(pl.struct("user_id", "timestamp").is_duplicated().sum()).item())
 
 
 def _types(events: pl.DataFrame) -> dict[str, int]:

@@ -86,6 +86,12 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     facts = read_facts(sample, options, title, scratch / "log")
     _refuse_no_histories(sample, facts, roles)
     gaps += facts.warnings
+    if facts.reversed_ties:
+        gaps.append(
+            f"the rows go from the newest to the oldest, and {number(facts.reversed_ties)} events "
+            "are at the time of another one of their user: these keep the order of the file, the "
+            "reverse of how they happened. Turn the rows round, or give times that differ"
+        )
     groups = {
         "data": [*mapping, *_returns(roles, facts)],
         "filter": _filter(facts),
