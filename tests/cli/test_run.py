@@ -74,7 +74,7 @@ def test_a_failing_job_does_not_stop_the_others(shell):
 
 
 def test_an_occupied_directory_is_refused(shell):
-    shell.write("old/run.json", "{}")
+    shell.write("old/run.json", '{"schema_version": 1, "status": "running"}')
     [line] = shell.refused("toy", "run_dir=old")
     assert line == (
         "recsys-lab: run_dir: old already has a run. Add resume=auto to resume it, or choose "
@@ -82,6 +82,23 @@ def test_an_occupied_directory_is_refused(shell):
     )
     assert shell("toy", "run_dir=old", "resume=auto")[0] == 0
     assert shell.jobs[0]["cfg"]["resume"] == "auto"
+
+
+def test_a_damaged_record_is_not_advised_to_be_resumed(shell):
+    shell.write("old/run.json", "{")
+    [line] = shell.refused("toy", "run_dir=old")
+    assert line == "recsys-lab: run_dir: old already has a run. Choose another run_dir."
+
+
+def test_a_run_in_a_run_is_refused_as_lists_would_lose_it(shell):
+    shell.write("shop/0/run.json", "{}")
+    [line] = shell.refused("toy", "run_dir=shop")
+    assert "run_dir: shop has runs in it, such as shop/0" in line
+    [line] = shell.refused("toy", "run_dir=shop/0/deep/er")
+    assert f"run_dir: shop/0/deep/er is in the run {shell.folder / 'shop/0'}" in line
+    # What the message advises, and a multirun, whose folder is no run.
+    assert shell("toy", "run_dir=shop/new")[0] == 0
+    assert shell("toy", "-m", "seed=1,2", "run_dir=shop")[0] == 0
 
 
 class TestResume:

@@ -112,7 +112,7 @@ class TestOverlap:
         assert any("(decimal" in note for note in decimal.notes)
         assert "no item of NEW is in OLD" in decimal.notes[-1]
         zeros = match(pl.Series([7, 8]), pl.Series(["007", "8"]), "item")
-        assert any("leading zeros" in note for note in zeros.notes)
+        assert any("(zeros" in note for note in zeros.notes)
 
     def test_composed_and_decomposed_unicode_are_noted(self):
         matched = match(pl.Series(["caf\u00e9", "x"]), pl.Series(["cafe\u0301", "x"]), "user")

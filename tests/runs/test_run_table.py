@@ -47,6 +47,14 @@ def listed(capsys, monkeypatch, width: int, *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.usefixtures("runs")
+def test_trials_that_never_began_are_not_said_to_be_deleted_by_prune(capsys, monkeypatch):
+    Path("runs/plan.json").touch()  # of a sweep, whose trials `prune` keeps
+    said = " ".join(listed(capsys, monkeypatch, 200, "."))
+    assert "1 run never began and is left out: all=true lists" in said
+    assert "prune" not in said
+
+
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 200])
 def test_no_cell_is_broken_at_any_width(runs, capsys, monkeypatch, width):
     lines = listed(capsys, monkeypatch, width)

@@ -189,7 +189,7 @@ def _run_dir(request: Request, cfg: DictConfig) -> list[str]:
         return []  # a process of a run that has one
     # The default contains the current time, so it is resolved only once.
     cfg.run_dir = str(OmegaConf.select(cfg, key))
-    refuse_occupied(cfg)
+    refuse_occupied(cfg, multirun=request.multirun)
     return [f"{key}={quoted(cfg.run_dir)}"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError, command_line
 from recsys_lab.config.compose import Request
+from recsys_lab.runs.find import run_folders
 from recsys_lab.runs.record import CONFIG, RECORD, RunRecord
 
 LONGER = ("recipe.max_epochs", "recipe.patience")
@@ -176,23 +178,54 @@ def _interpolations(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, node
 
 
-def refuse_occupied(cfg: DictConfig) -> None:
+def refuse_occupied(cfg: DictConfig, *, multirun: bool = False) -> None:
     """Refuse to start a new run in the folder of another one.
 
+    Args:
+        cfg: a config with ``run_dir`` and ``resume``.
+        multirun: whether ``run_dir`` is the folder of several runs, not a run.
+
     Raises:
-        UserError: ``run_dir`` has a run and ``resume`` is null, or the run cannot be resumed.
+        UserError: ``run_dir`` has a run and ``resume`` is null, or the run cannot be resumed, or it
+            is within another run, or others are within it.
     """
     run_dir = Path(str(cfg.run_dir))
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir: {run_dir} is a file; choose another run_dir.")
     if not _holds_run(run_dir):
+        _refuse_nested(run_dir, multirun=multirun)
         return
     is_check = OmegaConf.select(cfg, "recipe.overfit_loss") is not None
     if cfg.resume is None:
-        cure = "Choose" if is_check else "Add resume=auto to resume it, or choose"
+        can_resume = not is_check and _is_readable(run_dir)
+        cure = "Add resume=auto to resume it, or choose" if can_resume else "Choose"
         raise UserError(f"run_dir: {run_dir} already has a run. {cure} another run_dir.")
     if cfg.resume == "auto" and is_check and not RunRecord.load(run_dir).done:
         _refuse_overfit(run_dir, cfg)
+
+
+def _is_readable(run_dir: Path) -> bool:
+    with suppress(UserError):
+        RunRecord.load(run_dir)
+        return True
+    return False
+
+
+def _refuse_nested(run_dir: Path, *, multirun: bool) -> None:
+    """Refuse a run inside a run: searches for runs end at the outer one, and lose the inner."""
+    folders = run_folders(run_dir) if run_dir.exists() and not multirun else ()
+    inner = next((folder for folder in folders if folder != run_dir), None)
+    if inner is not None:
+        raise UserError(
+            f"run_dir: {run_dir} has runs in it, such as {inner}, which a run of this folder would "
+            f"hide from compare and all lists. Choose another run_dir, e.g. {run_dir / 'new'}."
+        )
+    outer = next((folder for folder in run_dir.absolute().parents if _holds_run(folder)), None)
+    if outer is not None:
+        raise UserError(
+            f"run_dir: {run_dir} is in the run {outer}, which would hide it from compare and all "
+            "lists. Choose a run_dir beside it."
+        )
 
 
 def _holds_run(run_dir: Path) -> bool:

@@ -100,7 +100,7 @@ def run_folders(folder: Path, closed: list[LeftOut] | None = None) -> Iterator[P
     if is_run:
         yield folder
     for path in inner:
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+        if not path.is_symlink() and path.is_dir() and not path.name.startswith("."):
             yield from run_folders(path, closed)
 
 

@@ -123,6 +123,8 @@ REFUSED = [
         "holds 1152921504606846976 in row 2, a float too large to be exact"),
     Bad("the same in text", text(HEAD + f"{2**53 + 1}.0,a,1\n7.0,b,2\n"),
         "holds 9007199254740993.0 in row 1, a decimal number too large to be exact"),
+    Bad("ids that a spreadsheet shortened", text(HEAD + "u,17,1\nu,4.00638E+12,2\n"),
+        r"'item_id' holds 4.00638E\+12 in row 2, a number that was shortened where it was written"),
     Bad("infinite ids", parquet(item_id=[1.0, float("inf")]), "'item_id' holds inf in row 2"),
     Bad("lists as ids", parquet(item_id=[[1], [2]]), r"'item_id' is of type List"),
     Bad("truth values as ids", parquet(user_id=[True, False]), "'user_id' is of type Boolean"),

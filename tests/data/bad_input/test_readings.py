@@ -31,6 +31,14 @@ def test_iso_8601_in_all_its_forms_is_one_moment(table, text):
     assert times.to_list() == [int(MOMENT.timestamp())] * 3
 
 
+def test_times_with_and_without_a_zone_are_told(table):
+    head, zoned = "user_id,item_id,timestamp\n", "u,i,2023-11-14T22:13:20+01:00\n"
+    plain = "u,i,2023-11-14 22:13:20\nu,i,2023-11-15\n"
+    [told] = read(table(head + zoned + plain)).warnings
+    assert "1 times have a time zone and 2 have none, such as '2023-11-14 22:13:20'" in told
+    assert read(table(head + zoned)).warnings == read(table(head + plain)).warnings == []
+
+
 def test_minutes_with_a_zone(table):
     log = "user_id,item_id,timestamp\nu,i,2023-11-14T22:13Z\n"
     assert read(table(log)).interactions["timestamp"].to_list() == [NOW[0] - 20]
@@ -88,6 +96,7 @@ SPELLINGS = {
     "case": ("Ann", "ANN"),
     "unicode": ("caf\u00e9", "cafe\u0301"),
     "decimal": ("100", "100.0"),
+    "zeros": ("00042", "42"),
 }
 
 
@@ -102,11 +111,19 @@ def test_ids_that_differ_in_spelling_only_are_told_and_joined(table, run, differ
     assert apart.num_users == 3
     [told] = [said for said in apart.manifest["warnings"] if said.startswith("users:")]
     assert "1 of 3 ids differ from another one in spelling only" in told
-    cure = difference if difference == "decimal" else f"{difference},decimal"
+    cure = ",".join(d for d in SPELLINGS if d in (difference, "decimal"))
     assert f"data.id_normalization=[{cure}]" in told
     joined = run(table(log, id_normalization=[difference]), engine=engine)
     assert joined.num_users == 2
     assert not [said for said in joined.manifest["warnings"] if said.startswith("users:")]
+
+
+def test_advice_on_shortened_ids_works(table):
+    log = "user_id,item_id,timestamp\n" + f"u,1E+10,{NOW[0]}\nu,1E+11,{NOW[1]}\n"
+    with pytest.raises(UserError, match=r"set data.id_normalization=\[\]"):
+        read(table(log))
+    kept = read(table(log, id_normalization=[])).interactions
+    assert kept["item_id"].to_list() == ["1E+10", "1E+11"]
 
 
 def test_spellings_are_told_before_a_refusal_that_they_lead_to(table, run, caplog):

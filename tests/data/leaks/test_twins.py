@@ -91,7 +91,7 @@ def test_items_in_two_spellings():
     leak = leaks["respelled_targets", "test"]
     assert (leak.count, leak.total, leak.severity) == (5, 8, "leak")
     assert "such as 'i0' and 'I0 '" in leak.explanation
-    assert "data.id_normalization=[blanks,case,unicode,decimal]" in leak.cure
+    assert "data.id_normalization=[blanks,case,unicode,decimal,zeros]" in leak.cure
     assert not found(log, make("leave_one_out"), item_ids=pa.array(range(log.num_items)))
 
 

@@ -190,3 +190,16 @@ def test_an_item_table_with_columns_like_the_labs(table, tmp_path, run):
     items = pl.read_parquet(data.path / "items.parquet")
     assert items["item"].to_list() == [0, 1, 2]
     assert items["item_raw_raw"].to_list() == ["a", "b", "c"]
+
+
+def test_the_advice_on_ids_in_another_spelling_works(table, run, tmp_path):
+    rows = [f"u{n % 2},{n:04d},{n}" for n in range(8)]
+    log = "\n".join([CSV.splitlines()[0], *rows]) + "\n"
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,colour\n" + "".join(f"{n},red\n" for n in range(8)))
+    options = {"items_path": str(items), "item_features": {"colour": "categorical"}}
+    apart = run(table(log, id_normalization=["decimal"], **options)).manifest["warnings"]
+    [told] = [said for said in apart if "items" in said]
+    assert told.endswith("in spelling (zeros): set data.id_normalization=[decimal,zeros]")
+    joined = run(table(log, id_normalization=["decimal", "zeros"], **options))
+    assert not [said for said in joined.manifest["warnings"] if "items" in said]

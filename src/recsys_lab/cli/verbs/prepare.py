@@ -6,13 +6,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from recsys_lab.config import Interrupted
 from recsys_lab.data.card.terminal import print_data_card
 from recsys_lab.experiment.backtest import window_configs
 from recsys_lab.experiment.prepare import prepare_from
-from recsys_lab.pages.terminal import Terminal
+from recsys_lab.pages.terminal import LogFormatter, Terminal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,14 +31,28 @@ def run(cfg: DictConfig, output_dir: Path) -> None:
         raise Interrupted("stopped; the unfinished dataset was removed") from None
 
 
+class _Told(logging.StreamHandler[TextIO]):
+    """Shows the lab's warnings on standard error, and remembers what it showed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+        self.setFormatter(LogFormatter("%(message)s"))
+        self.messages: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the warning."""
+        super().emit(record)
+        self.messages.add(record.getMessage())
+
+
 @contextmanager
 def _told() -> Iterator[set[str]]:
-    """The lab's log messages in the body, which the user has read."""
-    messages: set[str] = set()
-    handler, lab = logging.Handler(), logging.getLogger("recsys_lab")
-    handler.emit = lambda record: messages.add(record.getMessage())  # type: ignore[method-assign]
+    """The warnings of the body, which the user reads on standard error."""
+    # A logger with any handler no longer prints by itself: this one has to.
+    handler, lab = _Told(), logging.getLogger("recsys_lab")
     lab.addHandler(handler)
     try:
-        yield messages
+        yield handler.messages
     finally:
         lab.removeHandler(handler)

@@ -93,19 +93,22 @@ def _parts(cfg: DictConfig, rows: list[Row], console: Console) -> Iterator[Rende
         yield Text(line)
 
 
-def _chosen(cfg: DictConfig, rows: list[Row]) -> tuple[list[Row], int]:
-    """The filtered rows, and the number of those that are left out as they never began."""
+def _chosen(cfg: DictConfig, rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The filtered rows, and those that are left out as they never began."""
     where = cfg.where.split(",") if cfg.where else []
     chosen = select(rows, where=where, sort=cfg.sort, limit=None)
     began = [row for row in chosen if cfg.all or not row.get("never_began")]
-    return began[: cfg.limit], len(chosen) - len(began)
+    others = [row for row in chosen if row.get("never_began") and not cfg.all]
+    return began[: cfg.limit], others
 
 
-def _left_out(cfg: DictConfig, count: int) -> str | None:
+def _left_out(cfg: DictConfig, rows: list[Row]) -> str | None:
+    count = len(rows)
     if not count:
         return None
     many = "1 run never began and is" if count == 1 else f"{count:,} runs never began and are"
-    if sweep_of(Path(cfg.dir) / "run") is not None:
+    # Trials belong to their sweep, which `prune` leaves whole.
+    if all(sweep_of(Path(row["folder"])) is not None for row in rows):
         return f"{many} left out: all=true lists"
     where = "" if Path(cfg.dir) == Path(RUNS) else f" {cfg.dir}"
     return f"{many} left out: all=true lists, recsys-lab runs prune{where} deletes"

@@ -7,19 +7,24 @@ from typing import Any, Literal
 
 import polars as pl
 
-Difference = Literal["blanks", "case", "unicode", "decimal"]
+Difference = Literal["blanks", "case", "unicode", "decimal", "zeros"]
 
 DECIMAL = r"^(-?\d+)\.0+$"
 """A whole number with a point and zeros, as pandas writes integers of a column with gaps."""
+
+SHORTENED = r"^\s*\d([.,]\d+)?[eE]\+\d+\s*$"
+"""A number in scientific notation, as spreadsheets shorten those of more than eleven digits."""
 
 _SAME: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "blanks": lambda text: text.str.strip_chars().str.replace_all(r"\s+", " "),
     "case": lambda text: text.str.to_lowercase(),
     "unicode": lambda text: text.str.normalize("NFKC"),
     "decimal": lambda text: text.str.replace(DECIMAL, "$1"),
+    "zeros": lambda text: text.str.replace(r"^0+(\d+)$", "$1"),
 }
 """Difference -> the function that removes it: blanks around and within, letter case, Unicode forms
-of one character (NFKC), and the ``.0`` that pandas writes after integers in a column with gaps."""
+of one character (NFKC), the ``.0`` that pandas writes after integers in a column with gaps, and the
+zeros before a number that programs drop which read ids as numbers."""
 
 DIFFERENCES: tuple[str, ...] = tuple(_SAME)
 

@@ -18,7 +18,7 @@ from recsys_lab.data.columns.column_plan import (
     one_row,
     same,
 )
-from recsys_lab.data.columns.id_spellings import DECIMAL, normalized
+from recsys_lab.data.columns.id_spellings import DECIMAL, SHORTENED, normalized
 from recsys_lab.data.columns.missing import missing_values, missing_words
 
 WHOLE: dict[Any, int] = {pl.Float32: 2**24, pl.Float64: 2**53}
@@ -121,9 +121,15 @@ def _plan_texts(
     if missing:
         value = pl.when(~value.is_in(list(missing))).then(value)
     note, one_spelling = "", normalized(value, spelling.normalization)
-    is_respelt = bool(one_row(frame, other=(one_spelling != value).any())["other"])
+    reads_decimals = "decimal" in spelling.normalization
+    seen = one_row(
+        frame, other=(one_spelling != value).any(), short=value.str.contains(SHORTENED).any()
+    )
+    if reads_decimals and seen["short"]:
+        _refuse_shortened(frame, column, where)
+    is_respelt = bool(seen["other"])
     if is_respelt:  # else an engine may scan the file itself
-        note = _decimal_note(frame, column, where) if "decimal" in spelling.normalization else ""
+        note = _decimal_note(frame, column, where) if reads_decimals else ""
         value = one_spelling
     if untyped and _all_numbers(frame.select(value), column):
         whole = value.cast(pl.Int64, strict=False)
@@ -160,6 +166,22 @@ def _decimal_note(frame: pl.LazyFrame, column: str, where: str) -> str:
     return (
         f"{counts['rows']:,} rows of column '{column}' hold whole numbers with a point, such as "
         f"{first!r}, which is read as {first.partition('.')[0]} (data.id_normalization)"
+    )
+
+
+def _refuse_shortened(frame: pl.LazyFrame, column: str, where: str) -> None:
+    """Refuse ids that a spreadsheet wrote as 4.00638E+12: different ids have become equal.
+
+    Raises:
+        UserError: always.
+    """
+    first = first_row(frame, column, pl.col(column).str.contains(SHORTENED))
+    assert first is not None
+    row, got = first
+    raise UserError(
+        f"{where} holds {got} in {row}, a number that was shortened where it was written, e.g. by "
+        "a spreadsheet: ids that differ in the lost digits are equal. Export the column as text, "
+        "or, if these are the ids, set data.id_normalization=[]"
     )
 
 

@@ -24,6 +24,28 @@ CALENDAR = {
 """Format -> what it writes, ticks per day, ticks per hour (of the digits read as one number)."""
 
 
+_ZONED = r"(?i)[: T]\d\d.*(z|utc|gmt|[+-]\d\d(:?\d\d)?)$"
+
+
+def mixed_zones_note(frame: pl.LazyFrame, column: str) -> str:
+    """A note if some texts of a column have a time zone and others none; else empty."""
+    if frame.collect_schema()[column] != pl.String:
+        return ""
+    text = pl.col(column).str.strip_chars()
+    text = pl.when(text.str.contains(r"\d")).then(text)
+    zoned = text.str.contains(_ZONED)
+    seen = one_row(
+        frame, zoned=zoned.sum(), plain=(~zoned).sum(), first=text.filter(~zoned).first()
+    )
+    if not (seen["zoned"] and seen["plain"]):
+        return ""
+    return (
+        f"{seen['zoned']:,} times have a time zone and {seen['plain']:,} have none, such as "
+        f"{seen['first']!r}, and are read as UTC: if they are local, their events are out of "
+        "order. Write all with their zone"
+    )
+
+
 def refuse_calendar_numbers(values: pl.LazyFrame, column: str, file: Path | str) -> None:
     """Refuse calendar dates and times written as numbers, such as 20240101 and 20240101123000.
 

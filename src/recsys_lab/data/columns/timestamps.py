@@ -17,6 +17,7 @@ from recsys_lab.data.columns.column_plan import ColumnPlan, apply_plans, first_r
 from recsys_lab.data.columns.ids import whole_numbers
 from recsys_lab.data.columns.time_checks import (
     guess_unit,
+    mixed_zones_note,
     refuse_calendar_numbers,
     refuse_float32,
     refuse_mixed_units,
@@ -134,7 +135,8 @@ def plan_times(
         _refuse_unreadable(frame, column, file, time_format)
         return {"timestamp": ColumnPlan(column, pl.lit(None, dtype=pl.Int64), same)}
     seconds = partial(_seconds, make=make, scale=scale or 1)
-    result = {"timestamp": ColumnPlan(column, prepare, seconds)}
+    note = mixed_zones_note(frame, column)
+    result = {"timestamp": ColumnPlan(column, prepare, seconds, note=note)}
     if has["fractions"]:
         result["order"] = ColumnPlan(column, prepare, make)
     return result

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from recsys_lab.data.columns.id_spellings import DIFFERENCES, normalized
 from recsys_lab.data.raw import Unreadable
 from recsys_lab.pages.number_format import number, percent
 
@@ -110,8 +112,31 @@ def table_warnings(side: str, ids: Any, table: Any, matched: int, cold: int = 0)
     )
     if matched or not len(table):
         return [warning]
+    if joined := _joined_by(ids, table[f"{side}_id"], FEW * total):
+        cure = f"data.id_normalization=[{','.join(joined)}]"
+        return [f"{warning}. They differ in spelling ({joined[-1]}): set {cure}"]
     example = table[f"{side}_id"][0]
     return [
         f"{warning}. Ids of the log look like {ids[0].as_py()!r}, those of the table like "
         f"{example!r}: name the column with the log's ids, e.g. data.{side}s_id_column=sku"
     ]
+
+
+def _joined_by(ids: Any, others: Any, enough: float) -> list[str]:
+    """The differences in spelling without which enough ids are among others; empty for none.
+
+    Args:
+        ids: an Arrow array.
+        others: a polars series.
+        enough: number of ids.
+    """
+    text = pl.col("id")
+    known = pl.DataFrame({"id": others.cast(pl.String)}).lazy()
+    frame = pl.DataFrame({"id": pl.Series(ids).cast(pl.String)}).lazy()
+    for difference in DIFFERENCES:
+        removed = list(dict.fromkeys(["decimal", difference]))  # decimal is on by default
+        key = normalized(text, removed)
+        matching = frame.select(key).join(known.select(key).unique(), on="id", how="semi")
+        if matching.select(pl.len()).collect().item() >= enough:
+            return removed
+    return []

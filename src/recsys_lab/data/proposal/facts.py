@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +13,11 @@ import polars as pl
 import yaml  # type: ignore[import-untyped]
 
 from recsys_lab.config import UserError, config_dir
+from recsys_lab.data.columns.id_spellings import spelling_warning
 from recsys_lab.data.engines.polars import PolarsSession
+from recsys_lab.data.preparation.source_warnings import number_warnings
 from recsys_lab.data.proposal.sample import Sample
+from recsys_lab.data.raw import RawData
 from recsys_lab.data.sources.table import Table
 
 _KEYS = ("timestamp", "order")
@@ -51,6 +54,9 @@ class Facts:
         last: of the last one.
         services: items that look like postage or fees -> rows.
         types: event type -> rows, most frequent first.
+        reversed_ties: events at the time of another one of their user, in a file whose rows go
+            from the newest to the oldest; 0 for other files.
+        warnings: of the reader, about values that are unusual or cannot be read.
     """
 
     rows: int
@@ -69,6 +75,8 @@ class Facts:
     last: str | None
     services: dict[str, int]
     types: dict[str, int]
+    reversed_ties: int
+    warnings: list[str]
 
 
 def read_facts(sample: Sample, options: dict[str, Any], title: str | None, scratch: Path) -> Facts:
@@ -93,7 +101,17 @@ def read_facts(sample: Sample, options: dict[str, Any], title: str | None, scrat
         raise UserError(str(error).replace(str(sample.file), sample.path)) from error
     frame: pl.DataFrame = PolarsSession().scan(raw.interactions).to_native().collect()
     frame = frame.with_columns(titles=_titles(sample, title)).sort("row")
-    return _counted(frame)
+    warnings = [*raw.warnings, *number_warnings(raw.unreadable), *_spellings(frame, raw)]
+    return _counted(frame, [text.replace(str(sample.file), sample.path) for text in warnings])
+
+
+def _spellings(frame: pl.DataFrame, raw: RawData) -> Iterator[str]:
+    """A warning for users, and one for items, whose ids differ in spelling only."""
+    for side in ("user", "item"):
+        ids = frame[f"{side}_id"].drop_nulls().unique()
+        if ids.dtype == pl.String:
+            found = spelling_warning(ids.to_arrow(), side, normalizable=raw.normalizes_ids)
+            yield from [found] if found else []
 
 
 def _titles(sample: Sample, title: str | None) -> pl.Series:
@@ -102,7 +120,7 @@ def _titles(sample: Sample, title: str | None) -> pl.Series:
     return sample.frame[title].cast(pl.String)
 
 
-def _counted(frame: pl.DataFrame) -> Facts:
+def _counted(frame: pl.DataFrame, warnings: list[str]) -> Facts:
     keys = [name for name in _KEYS if name in frame.columns]
     usable = frame.drop_nulls(["user_id", "item_id", *keys])
     quantity = usable["quantity"] if "quantity" in usable.columns else None
@@ -129,7 +147,17 @@ def _counted(frame: pl.DataFrame) -> Facts:
         last=None if times is None or times.is_empty() else _moment(times.max()),
         services=_services(sold),
         types=_types(events),
+        reversed_ties=0 if times is None else _reversed_ties(once, events),
+        warnings=warnings,
     )
+
+
+def _reversed_ties(rows: pl.DataFrame, events: pl.DataFrame) -> int:
+    """Events whose order is reversed: rows of one time keep the order of a file, newest first."""
+    steps = rows["timestamp"].diff()
+    if (steps > 0).sum() * 10 >= (steps < 0).sum():
+        return 0
+    return int(events.select(pl.struct("user_id", "timestamp").is_duplicated().sum()).item())
 
 
 def _types(events: pl.DataFrame) -> dict[str, int]:

@@ -23,6 +23,7 @@ _SOME, _MANY = 0.05, 0.5
 """Shares from which on repeats and bad rows change the proposal, and baskets are held out."""
 _ALLOWED_BAD = 0.1
 """The default of ``filter.max_bad_rows``."""
+_PURCHASE = re.compile(r"(?i)buy|bought|purchas|order|transaction|sale|sold|kauf")
 _NUMBERS = ("quantity", "price", "rating")
 
 
@@ -48,7 +49,7 @@ class Proposal:
         sample: what it was made from.
         facts: of the sample.
         groups: config group -> its options.
-        gaps: what the file does not have or say, one sentence each.
+        gaps: what the file does not have or say, or says unclearly, each in words.
     """
 
     sample: Sample
@@ -84,6 +85,13 @@ def propose(path: str, rows: int, given: Mapping[str, str | None], scratch: Path
     title = options.get("title_column")
     facts = read_facts(sample, options, title, scratch / "log")
     _refuse_no_histories(sample, facts, roles)
+    gaps += facts.warnings
+    if facts.reversed_ties:
+        gaps.append(
+            f"the rows go from the newest to the oldest, and {number(facts.reversed_ties)} events "
+            "are at the time of another one of their user: these keep the order of the file, the "
+            "reverse of how they happened. Turn the rows round, or give times that differ"
+        )
     groups = {
         "data": [*mapping, *_returns(roles, facts)],
         "filter": _filter(facts),
@@ -207,8 +215,9 @@ def _split(roles: dict[str, Role], facts: Facts) -> list[Entry]:
     entries = []
     if len(facts.types) > 1:
         seen = ", ".join(f"{kind} {number(rows)}" for kind, rows in facts.types.items())
-        rarest = list(facts.types)[-1]
-        why = f"event types: {seen}; [{rarest}] would predict these from all events before"
+        bought = [kind for kind in facts.types if _PURCHASE.search(str(kind))]
+        target = (bought or list(facts.types))[-1]
+        why = f"event types: {seen}; [{target}] would predict these from all events before"
         entries.append(Entry("target_events", None, why))
     share = percent(facts.last_tied)
     where = "receipt" if "basket" in roles else "moment"

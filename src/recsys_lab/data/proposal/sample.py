@@ -25,6 +25,7 @@ TEXTS = ("", ".txt", ".dat", ".log", ".data")
 _MOST = 1 << 28
 """Bytes of text that are read at most."""
 _ATOMIC = re.compile(r".+:(token|float)(_seq)?")
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
 _VALUE = re.compile(r"[+-]?[\d.,:/ T-]*\d[\d.,:/ TZ+-]*")
 
 
@@ -163,21 +164,29 @@ def _read_text(file: Path, path: str, separator: str | None, scratch: Path) -> p
             f"{shlex.quote(written)}"
         ) from error
     if table.is_text:
-        _require_header(opened.columns, path)
+        _require_header(opened.columns, path, separator or SEPARATORS[table.form.suffix])
     with table.explained():
         return opened.frame.collect()
 
 
-def _require_header(columns: list[str], path: str) -> None:
+def _require_header(columns: list[str], path: str, separator: str) -> None:
     """Refuse a first line with values instead of names.
+
+    The header of the advice has the file's separator, and its time where the only date is.
 
     Raises:
         UserError: a name is a number or a date.
     """
     values = [name for name in columns if _VALUE.fullmatch(name.strip())]
     if values:
-        names = ",".join(["user_id", "item_id", "timestamp", "x", "y"][: len(columns)])
+        names = ["user_id", "item_id", "timestamp"][: len(columns)]
+        names += [f"column_{place}" for place in range(len(names) + 1, len(columns) + 1)]
+        dates = [place for place, name in enumerate(columns) if _DATE.match(name.strip())]
+        if len(dates) == 1 and "timestamp" in names:
+            names.remove("timestamp")
+            names.insert(dates[0], "timestamp")
+        header = separator.join(names).replace("\t", "\\t")
         raise UserError(
             f"{path}: the first line has no names of columns but values, such as {values[0]!r}; "
-            f"write a header above it, e.g. sed '1i {names}' {shlex.quote(path)} > with_header.csv"
+            f"write a header above it, e.g. sed '1i {header}' {shlex.quote(path)} > with_header.csv"
         )

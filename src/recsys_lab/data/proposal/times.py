@@ -30,7 +30,7 @@ class Times:
         form: to set as ``data.timestamp_format``; None: the reader infers it.
         unit: to set as ``data.timestamp_unit``; None: the reader infers it.
         said: what was seen, a sentence.
-        other: another format that reads as many values, or None.
+        other: another format that reads as many values, and otherwise, or None.
     """
 
     form: str | None
@@ -96,7 +96,8 @@ def _of_text(texts: pl.Series) -> Times | None:
     most = max(counts[form] for form in fitting)
     best = [form for form in fitting if counts[form] == most]
     best.sort(key=lambda form: -_in_order(read[form]))
-    other = best[1] if len(best) > 1 else None
+    # Fractions of a second are optional, so two formats may read every value alike.
+    other = next((form for form in best[1:] if not read[form].equals(read[best[0]])), None)
     return Times(best[0], None, f"text such as {texts[0]!r}", other)
 
 

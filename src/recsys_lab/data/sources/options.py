@@ -17,8 +17,8 @@ class SpellingOptions:
         missing_values: words that mean a missing value, ignoring case; null: NULL, None, NaN, NA,
             N/A, <NA>, #N/A, backslash-N and -. A warning lists those that occur.
         id_normalization: differences in spelling to ignore in ids: blanks, case, unicode (NFKC),
-            decimal (100.0, as pandas writes a column with gaps, is 100). A warning lists those that
-            occur.
+            decimal (100.0, as pandas writes a column with gaps, is 100), zeros (00042 is 42). A
+            warning lists those that occur.
         decimal_comma: whether numbers in text are written 1.234,5: prices, ratings, features; not
             times.
     """

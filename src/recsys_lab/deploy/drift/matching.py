@@ -62,13 +62,12 @@ def _notes(old: pl.Series, new: pl.Series, unmatched: pl.Series, side: str) -> l
     text = pl.col("id")
     others = pl.DataFrame({"id": unmatched}).lazy()
     every = pl.DataFrame({"id": old.cast(pl.String)}).lazy()
-    rules = {**{name: (name,) for name in DIFFERENCES}, "leading zeros": ()}
     queries = []
-    for rule in rules.values():
-        same = normalized(text, rule) if rule else text.str.replace(r"^0+(\d)", "$1")
+    for difference in DIFFERENCES:
+        same = normalized(text, [difference])
         keys = every.select(same.alias("key")).unique()
         queries.append(others.select(text, key=same).join(keys, on="key", how="semi"))
-    for name, found in zip(rules, pl.collect_all(queries), strict=True):
+    for name, found in zip(DIFFERENCES, pl.collect_all(queries), strict=True):
         if len(found):
             notes.append(
                 f"{side} ids: {len(found):,} of NEW are in OLD only in another spelling ({name}; "
