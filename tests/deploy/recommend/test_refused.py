@@ -34,6 +34,7 @@ TIMES = {
         (["histories=events.csv"], "histories=events.csv: 1 of 2 rows have no user_id"),
         (["histories=empty.csv"], "histories=empty.csv: has no rows"),
         (["histories=items.csv"], "has no column user_id"),
+        (["histories=german.csv"], "has no column user_id and item_id, as it is separated by ';'"),
         (["histories=plain.csv", "as_of=2020-01-01"], "histories=plain.csv: has no column timest"),
         (["candidates=strange.csv"], "candidates: none of the 2 ids is in the catalogue of 25"),
         (["as_of=1969-12-30"], "is before all events of the run's dataset"),
@@ -62,6 +63,7 @@ TIMES = {
 def test_options(recommend, options, message):
     USERS.write_csv("users.csv")
     EVENTS.write_csv("events.csv")
+    EVENTS.write_csv("german.csv", separator=";")
     EVENTS.head(0).write_csv("empty.csv")
     EVENTS.head(1).drop("timestamp").write_csv("plain.csv")
     for name, times in TIMES.items():

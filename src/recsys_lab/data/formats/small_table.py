@@ -36,10 +36,21 @@ def read_columns(
         opened = table.open(Path(scratch), names, [n for n in names if n.endswith("_id")])
         missing = [name for name in needed if name not in opened.columns]
         if missing:
+            cure = _separator_hint(opened.columns) or did_you_mean(missing[0], opened.columns)
             raise UserError(
-                f"{where}: has no column {' and '.join(missing)}"
-                f"{did_you_mean(missing[0], opened.columns)} It has: {', '.join(opened.columns)}"
+                f"{where}: has no column {' and '.join(missing)}{cure} It has: "
+                f"{', '.join(opened.columns)}"
             )
         with table.explained():
             there = [name for name in names if name in opened.columns]
             return opened.frame.select(there).collect()
+
+
+def _separator_hint(columns: Sequence[str]) -> str:
+    """What is wrong with a single column that is the header of several; else empty."""
+    marks = [mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]]
+    if not marks:
+        return ""
+    return (
+        f", as it is separated by {marks[0]!r}; write it with commas, or with tabs as a .tsv file."
+    )
