@@ -10,6 +10,7 @@ from rich.console import Console
 from recsys_lab.config import build
 from recsys_lab.contracts import fetch_later
 from recsys_lab.data.batches import EvaluationBatches
+from recsys_lab.experiment import learning
 from recsys_lab.tracking.epoch_logger import EpochLogger
 from recsys_lab.training import step_log
 from recsys_lab.training.fit import fit
@@ -121,3 +122,10 @@ def test_a_training_too_short_for_a_profile_says_so(tmp_path, caplog):
     profile.on_train_end(SimpleNamespace(), SimpleNamespace())
     assert "the training had 3 steps, and the first 3 are not profiled" in caplog.text
     assert not (tmp_path / "profile").exists()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_processes_one_writes_the_profile(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(learning, "is_first", lambda: first)
+    recipe = SimpleNamespace(config=SimpleNamespace(log_every=None, profile=3))
+    assert len(learning._looks(recipe, tmp_path, [])) == first

@@ -13,7 +13,7 @@ import torch
 
 from recsys_lab.config import UserError
 from recsys_lab.contracts import UsesItemCounts, UsesTargetCounts, ValidatesDevice
-from recsys_lab.contracts.processes import shard
+from recsys_lab.contracts.processes import is_first, shard
 from recsys_lab.contracts.read_ahead import read_ahead
 from recsys_lab.data.batches import TrainingBatches
 from recsys_lab.data.resident import resident_columns
@@ -101,14 +101,14 @@ def train(
 
 
 def _looks(recipe: Recipe, folder: Path, loggers: Sequence[Logger]) -> list[Callback]:
-    """The callbacks that look into the steps, if the recipe asks for them."""
+    """The callbacks that look into the steps, if the recipe asks for them; in one process."""
     from recsys_lab.training.profile import Profile
     from recsys_lab.training.step_log import StepLog
 
     looks: list[Callback] = []
     if recipe.config.log_every is not None and loggers:
         looks.append(StepLog(recipe.config.log_every))
-    if recipe.config.profile is not None:
+    if recipe.config.profile is not None and is_first():
         looks.append(Profile(recipe.config.profile, folder / "profile"))
     return looks
 

@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,24 +23,13 @@ from safetensors.torch import save_file
 
 from recsys_lab.config import Interrupted, UserError
 from recsys_lab.contracts.processes import any_of, from_first, is_first, shard
+from recsys_lab.contracts.read_ahead import Resumable
 from recsys_lab.files.atomic import replace_atomically, sync
 from recsys_lab.files.digests import Digest, damage, digest
 from recsys_lab.training.checkpoint_names import BEST, LAST, NEXT
 from recsys_lab.training.memory import return_freed_memory
 from recsys_lab.training.module import SequentialModule
 from recsys_lab.training.recipe import Recipe
-
-
-class Stateful(Protocol):
-    """An iterable whose position can be stored."""
-
-    def state_dict(self) -> dict[str, int]:
-        """The position."""
-        ...
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Restore a stored position."""
-        ...
 
 
 class CheckpointCallback(pl.Callback):
@@ -62,7 +51,7 @@ class CheckpointCallback(pl.Callback):
         self,
         folder: Path,
         recipe: Recipe,
-        batches: Stateful,
+        batches: Resumable,
         on_epoch: Callable[[list[dict[str, float]]], None],
         stop_asked: Callable[[], bool],
         steps_per_epoch: int,

@@ -6,7 +6,7 @@ import logging
 import signal
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -17,7 +17,7 @@ from recsys_lab.contracts.processes import after_first, shard
 from recsys_lab.evaluation.metrics.names import ACCURACY
 from recsys_lab.evaluation.metrics.registry import named
 from recsys_lab.files.reading import reading
-from recsys_lab.training.checkpoint import CheckpointCallback, Stateful
+from recsys_lab.training.checkpoint import CheckpointCallback
 from recsys_lab.training.checkpoint_file import SealedCheckpointIO, begin_anew, read_checkpoint
 from recsys_lab.training.checkpoint_names import LAST
 from recsys_lab.training.ddp import keep_signals, trainer_options
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
     from rich.console import Console
 
-    from recsys_lab.contracts import Batch, DenseModel, EvaluationBatch, Loss
+    from recsys_lab.contracts import DenseModel, EvaluationBatch, Loss
+    from recsys_lab.contracts.read_ahead import Resumable
     from recsys_lab.evaluation.protocols.base import RankingProtocol
     from recsys_lab.training.recipe import Recipe
 
@@ -39,20 +40,12 @@ if TYPE_CHECKING:
 _START_AGAIN = "; restore the file, or start a new run in another run_dir"
 
 
-class TrainingBatches(Stateful, Protocol):
-    """Batches of an epoch, whose position can be stored."""
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def __len__(self) -> int: ...
-
-
 def fit(
     model: DenseModel,
     loss: Loss,
     recipe: Recipe,
     protocol: RankingProtocol,
-    training: TrainingBatches,
+    training: Resumable,
     validation: Iterable[EvaluationBatch],
     folder: Path,
     *,
